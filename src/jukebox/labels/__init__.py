@@ -1,0 +1,1 @@
+"""Artist, genre, lyrics and time: what a song is conditioned on."""

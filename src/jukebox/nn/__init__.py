@@ -1,0 +1,1 @@
+"""Building blocks that the VQ-VAE and the priors share."""

@@ -1,0 +1,1 @@
+"""Songs of any length: windows, tokens, engines."""

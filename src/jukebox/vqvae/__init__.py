@@ -1,0 +1,1 @@
+"""The VQ-VAE: sound to codes and back, one autoencoder per level."""
