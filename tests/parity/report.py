@@ -22,7 +22,12 @@ class Check:
 def equal(name: str, found: object, expected: object) -> Check:
     """Exact equality of values: the error is 0 or 1."""
     same = found == expected
-    return Check(name=name, error=0.0 if same else 1.0, tolerance=0.0, note="" if same else _difference(found, expected))
+    return Check(
+        name=name,
+        error=0.0 if same else 1.0,
+        tolerance=0.0,
+        note="" if same else _difference(found, expected),
+    )
 
 
 def equal_integers(name: str, found: torch.Tensor, expected: torch.Tensor) -> Check:

@@ -1,0 +1,104 @@
+"""safetensors files, written one tensor at a time and read by memory-mapping.
+
+The library's own writer copies the whole model into memory first; here the peak is one tensor, and the file's
+sha256 is made on the way.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from jukebox.errors import CheckpointError
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all)."""
+
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+def silent(done_bytes: int, total_bytes: int) -> None:
+    """A progress callback that tells nobody."""
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], progress: Progress = silent) -> str:
+    """Write `tensors` as a safetensors file.
+
+    Args:
+        path: a new file: writing over one that is memory-mapped would crash its readers. The caller makes sure
+            that half a file is never mistaken for a whole one.
+        tensors: on any device, contiguous or not.
+        progress: called with (bytes done, bytes in all) after each tensor.
+
+    Returns:
+        The file's sha256, in hexadecimal.
+    """
+    # Wide types first, so that every tensor starts at a multiple of its own size.
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name in order:
+        tensor = tensors[name]
+        end = offset + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    done_bytes = 0
+    with path.open("xb") as file:
+        for piece in (len(text).to_bytes(8, "little"), text):
+            file.write(piece)
+            digest.update(piece)
+        for name in order:
+            flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+            data = memoryview(flat.view(torch.uint8).numpy())
+            file.write(data)
+            digest.update(data)
+            done_bytes += data.nbytes
+            progress(done_bytes, offset)
+    return digest.hexdigest()
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file, memory-mapped: nothing is read until it is used.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not a safetensors file.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; expected a safetensors file: check the path.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or damaged ({error}); get it again or import the original file again."
+        ) from error
+
+
+def sha256(path: Path, progress: Progress = silent) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    total_bytes, done_bytes = path.stat().st_size, 0
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            done_bytes += len(block)
+            progress(done_bytes, total_bytes)
+    return digest.hexdigest()

@@ -1,0 +1,82 @@
+"""The `jukebox` command: finds the subcommand, runs it, and turns a user's mistake into one sentence.
+
+Subcommands are imported only when they are asked for, so that `--help` and `--version` are immediate.
+"""
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from jukebox.errors import JukeboxError
+from jukebox.version import __version__
+
+COMMANDS = {
+    "encode": ("jukebox.cli.encode", "a recording into codes"),
+    "decode": ("jukebox.cli.decode", "codes into sound"),
+    "reconstruct": ("jukebox.cli.reconstruct", "a recording through the VQ-VAE, with how close each level comes"),
+    "weights": ("jukebox.cli.weights", "list, download, import, export, inspect and verify model files"),
+}
+"""Each command's module, which has `add_parser(subparsers)` and `run(arguments) -> int`, and its one-line help."""
+
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after `jukebox`; those of the process by default.
+
+    Returns:
+        The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = words[0] if words and not words[0].startswith("-") else None
+    if command is not None and command not in COMMANDS:
+        return _complain(_unknown(command))
+    try:
+        arguments = _parser(command).parse_args(words)
+        if command is None:
+            _parser(None).print_help()
+            return EXIT_MISTAKE
+        return importlib.import_module(COMMANDS[command][0]).run(arguments)
+    except SystemExit as stop:  # argparse has printed what is wrong, or the help that was asked for
+        return int(stop.code or 0)
+    except JukeboxError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("\njukebox: stopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as in `jukebox weights list | head -1`
+        sys.stderr.close()
+        return 0
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser with `command`'s own options; of the other commands only the names."""
+    parser = argparse.ArgumentParser(prog="jukebox", description="Music with singing, from sound to codes and back.")
+    parser.add_argument("--version", action="version", version=f"jukebox {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name, (module, help_text) in COMMANDS.items():
+        if name == command:
+            importlib.import_module(module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=help_text, add_help=False)
+    return parser
+
+
+def _unknown(command: str) -> str:
+    close = difflib.get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "run `jukebox --help`."
+    return f"There is no command {command!r}; the commands are {', '.join(COMMANDS)}: {hint}"
+
+
+def _complain(sentence: str) -> int:
+    print(f"jukebox: {sentence}", file=sys.stderr)
+    return EXIT_MISTAKE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""`jukebox weights`: list, download, import, export, inspect and verify model files."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jukebox import presets
+from jukebox.cli.progress import amount, progress
+from jukebox.errors import CheckpointError, DownloadError
+
+if TYPE_CHECKING:
+    from jukebox.checkpoints.layout import ModelConfig
+    from jukebox.checkpoints.openai import Imported
+
+# Everything that needs PyTorch is imported inside the action that needs it: `weights list` and `--help` do not.
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The options of `jukebox weights`."""
+    parser = subparsers.add_parser("weights", help="list, download, import, export, inspect and verify model files")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+
+    listing = actions.add_parser("list", help="released models, their files, and what is in the cache")
+    listing.set_defaults(action=_list)
+
+    download = actions.add_parser("download", help="fetch a released model; goes on where an earlier attempt stopped")
+    download.add_argument("model", help=f"one of {', '.join(presets.RELEASED)}")
+    download.add_argument("--from", dest="source", metavar="PREFIX", help="a mirror's address, or a local folder")
+    download.add_argument("--to", type=Path, metavar="FOLDER", help="where to keep the files (default: the cache)")
+    download.add_argument("--parts", metavar="LIST", help="only these, as in vqvae,prior_level_2")
+    download.set_defaults(action=_download)
+
+    bring = actions.add_parser("import", help="a .pth.tar file or a Hugging Face folder into our format")
+    bring.add_argument("origin", type=Path, metavar="SOURCE")
+    bring.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    bring.add_argument("--as", dest="layout", choices=("openai", "huggingface"), help="its format (default: found out)")
+    bring.add_argument(
+        "--config", help="what a file without hyper-parameters is: 5b/vqvae, 5b/prior_level_2, ... or a config.json"
+    )
+    bring.set_defaults(action=_import)
+
+    export = actions.add_parser("export", help="a model of ours into another format")
+    export.add_argument("folder", type=Path, metavar="FOLDER")
+    export.add_argument("--to", dest="layout", choices=("openai", "huggingface"), required=True)
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="DEST")
+    export.set_defaults(action=_export)
+
+    info = actions.add_parser("info", help="what a model file or folder holds")
+    info.add_argument("path", type=Path)
+    info.set_defaults(action=_info)
+
+    verify = actions.add_parser("verify", help="check hashes, names and shapes")
+    verify.add_argument("path", type=Path)
+    verify.set_defaults(action=_verify)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one action."""
+    arguments.action(arguments)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints.cache import LABELS, cache_folder
+
+    cache = cache_folder()
+    for released in presets.RELEASED.values():
+        print(f"{released.name}: {released.description}")
+        for file in released.files:
+            print(f"  {file.path:<34} {_size(file):>9}  {_state(cache / file.path)}")
+        for file in released.label_lists:
+            print(f"  {f'{LABELS}/{file.path}':<34} {_size(file):>9}  {_state(cache / LABELS / file.path)}")
+    print(f"tiny: random weights, for tests\nCache: {cache}\n{presets.LICENCE}")
+
+
+def _size(file: presets.ReleasedFile) -> str:
+    return ("" if file.size_bytes else "~") + amount(file.about_bytes, "B")
+
+
+def _state(path: Path) -> str:
+    part = path.with_name(path.name + ".part")
+    if path.is_file():
+        return "in the cache"
+    return f"{amount(part.stat().st_size, 'B')} so far" if part.is_file() else "-"
+
+
+def _download(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints.cache import cache_folder
+    from jukebox.checkpoints.download import fetch_label_list, fetch_weights
+
+    released = presets.model(arguments.model)
+    wanted = _parts(released, arguments.parts)
+    folder = arguments.to or cache_folder()
+    print(presets.LICENCE, flush=True)
+    for file in wanted:
+        with progress(file.path, file.about_bytes, "B") as advance:
+            path = fetch_weights(file, folder, source=arguments.source, progress=_difference(advance))
+        print(path)
+    for file in released.label_lists:
+        try:
+            print(fetch_label_list(file, folder, source=arguments.source))
+        except DownloadError as error:
+            # Encoding and decoding do without; whoever generates from names is told again.
+            print(f"The label list {file.path} was not found: {error}")
+
+
+def _parts(released: presets.ReleasedModel, chosen: str | None) -> list[presets.ReleasedFile]:
+    files = {Path(file.path).name.removesuffix(".pth.tar"): file for file in released.files}
+    names = chosen.split(",") if chosen else list(files)
+    for name in names:
+        if name not in files:
+            raise CheckpointError(f"{released.name} has no part {name!r}; its parts are {', '.join(files)}.")
+    return [files[name] for name in names]
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints import huggingface, openai, store
+
+    origin, output = arguments.origin, arguments.output
+    if not origin.exists():
+        raise CheckpointError(f"{origin} does not exist; name a .pth.tar file or a Hugging Face folder.")
+    if store.is_checkpoint(origin):
+        raise CheckpointError(f"{origin} is in our format already; use it as it is.")
+    chosen = arguments.layout or ("huggingface" if origin.is_dir() else "openai")
+    if chosen == "openai":
+        parts = {output: openai.read(origin, _named_config(arguments.config))}
+    else:
+        parts = {output / name: part for name, part in huggingface.read(origin).items()}
+    for folder, part in parts.items():
+        with progress(f"importing {folder.name}", _bytes(part), "B") as advance:
+            store.save(folder, part.tensors, part.config, source=part.source, progress=_difference(advance))
+        print(folder)
+
+
+def _named_config(name: str | None) -> "ModelConfig | None":
+    if name is None:
+        return None
+    if not name.endswith(".json"):
+        return presets.part_config(name)
+    from jukebox.config import PriorConfig, VqvaeConfig
+
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+        is_prior = "transformer" in json.loads(text)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{name} cannot be read as a configuration ({error}); check the file.") from error
+    return PriorConfig.from_json(text) if is_prior else VqvaeConfig.from_json(text)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints import huggingface, openai
+    from jukebox.checkpoints.load import read_parts
+
+    parts, output = read_parts(arguments.folder), arguments.output
+    if arguments.layout == "huggingface":
+        total = sum(_bytes(part) for part in parts.values())
+        with progress(f"exporting {output.name}", total, "B") as advance:
+            content = {name: (part.config, part.tensors) for name, part in parts.items()}
+            huggingface.write(output, content, _difference(advance))
+        print(output)
+        return
+    if len(parts) == 1:
+        files = {output: part for part in parts.values()}
+    else:
+        files = {output / f"{name}.pth.tar": part for name, part in parts.items()}
+    for path, part in files.items():
+        if path.exists():
+            raise CheckpointError(f"{path} exists already; name another file or remove it.")
+        openai.write(path, part.config, part.tensors, step=part.source.get("step"))
+        print(path)
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints.load import read_parts
+
+    for name, part in read_parts(arguments.path).items():
+        parameters = {key: tensor for key, tensor in part.tensors.items() if ".ema_" not in key}
+        dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in parameters.values())
+        print(f"kind:       {name}")
+        print(f"source:     {json.dumps(dict(part.source))}")
+        print(f"parameters: {sum(tensor.numel() for tensor in parameters.values()):,} in {len(parameters)} tensors")
+        print(f"dtypes:     {', '.join(f'{count} {dtype}' for dtype, count in dtypes.items())}")
+        print(f"config:     {part.config.to_json().strip()}")
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints import store
+    from jukebox.checkpoints.load import read_parts
+
+    path = arguments.path
+    known = [path] if store.is_checkpoint(path) else []
+    if path.is_dir() and not known:
+        known = sorted(folder for folder in path.iterdir() if store.is_checkpoint(folder))
+    for folder in known:
+        total = sum(file.stat().st_size for file in folder.iterdir())
+        with progress(f"verifying {folder.name}", total, "B") as advance:
+            checkpoint = store.verify(folder, _difference(advance))
+        print(f"{folder}: sound ({len(checkpoint.tensors)} tensors, sha256 as recorded)")
+    if not known:
+        _verify_foreign(path, read_parts(path))
+
+
+def _verify_foreign(path: Path, parts: "Mapping[str, Imported]") -> None:
+    from jukebox.checkpoints import tensor_file
+
+    for name, part in parts.items():
+        print(f"{path}: {name}, every name and shape is right ({len(part.tensors)} tensors)")
+    hashes = {
+        file.sha256: file.path for released in presets.RELEASED.values() for file in released.files if file.sha256
+    }
+    if path.is_file():
+        digest = tensor_file.sha256(path)
+        known = f"the released {hashes[digest]}" if digest in hashes else "of no released file known to this program"
+        print(f"{path}: sha256 {digest}, {known}")
+
+
+def _bytes(part: "Imported") -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in part.tensors.values())
+
+
+def _difference(advance: Callable[[float], None]) -> Callable[[int, int], None]:
+    """`advance` as a callback that is told the total so far; a restart from an earlier point goes back."""
+    seen = [0]
+
+    def report(done_bytes: int, total_bytes: int) -> None:
+        advance(done_bytes - seen[0])
+        seen[0] = done_bytes
+
+    return report

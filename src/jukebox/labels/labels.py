@@ -1,0 +1,140 @@
+"""What a song is: its artist, genre and lyrics, and the numbers a prior is given instead."""
+
+import math
+from dataclasses import dataclass
+
+from jukebox.errors import LabelError
+from jukebox.labels.lyric_window import Rounding, lyric_indices, take_lyrics
+from jukebox.labels.text import LyricAlphabet
+from jukebox.labels.timing import SongSpan
+from jukebox.labels.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """A song as a person describes it.
+
+    Args:
+        artist: name of an artist of the model's vocabulary.
+        genre: a genre of it; for the v2 models up to five words.
+        lyrics: the words that are sung over the whole song, lines separated by new lines; "" for none.
+        total_duration_s: length of the song that the model should think of, in seconds, above 0; an intro
+            comes at its start, an ending at its end. None: the length that is asked for.
+        offset_s: where in that song the music starts, in seconds, 0 or more and below the total.
+
+    Raises:
+        LabelError: when a duration is outside its range.
+    """
+
+    artist: str = "unknown"
+    genre: str = "unknown"
+    lyrics: str = ""
+    total_duration_s: float | None = None
+    offset_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        total = self.total_duration_s
+        if total is not None and not (math.isfinite(total) and total > 0):
+            raise LabelError(f"total_duration_s is {total}: give a length in seconds above 0, or None.")
+        if not (math.isfinite(self.offset_s) and self.offset_s >= 0):
+            raise LabelError(f"offset_s is {self.offset_s}: give a position in seconds, 0 or more.")
+        if total is not None and self.offset_s >= total:
+            raise LabelError(
+                f"offset_s is {self.offset_s} in a song of {total} seconds: music must start before its end."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTokens:
+    """The labels of one window, as numbers.
+
+    Args:
+        span: where the window lies in the song, in samples.
+        artist_id: number of the artist.
+        genre_ids: numbers of the genre words, -1 in unused slots.
+        lyric_tokens: the characters that the window is shown, 0 for none; empty for a model without lyrics.
+    """
+
+    span: SongSpan
+    artist_id: int
+    genre_ids: tuple[int, ...]
+    lyric_tokens: tuple[int, ...]
+
+    def packed(self) -> tuple[int, ...]:
+        """All fields in a row, as the original passed them: three lengths, artist, genres, lyrics."""
+        span = self.span
+        return (
+            span.total_length_samples,
+            span.offset_samples,
+            span.window_length_samples,
+            self.artist_id,
+            *self.genre_ids,
+            *self.lyric_tokens,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SongTokens:
+    """The labels of a whole song, as numbers; `window` gives those of a part.
+
+    Args:
+        artist_id: number of the artist.
+        genre_ids: numbers of the genre words, -1 in unused slots.
+        lyric_tokens: all lyrics of the song.
+        lyric_window: how many lyric tokens a window has, 0 for a model without lyrics.
+    """
+
+    artist_id: int
+    genre_ids: tuple[int, ...]
+    lyric_tokens: tuple[int, ...]
+    lyric_window: int
+
+    def lyric_indices(self, span: SongSpan, rounding: Rounding = "float64") -> tuple[int, ...]:
+        """For each lyric token of the window, which character of `lyric_tokens` it is; -1 for padding."""
+        return lyric_indices(len(self.lyric_tokens), self.lyric_window, span, rounding)
+
+    def window(self, span: SongSpan, rounding: Rounding = "float64") -> LabelTokens:
+        """The labels of one window of the song; `rounding` as in `lyric_window.lyric_indices`."""
+        return LabelTokens(
+            span=span,
+            artist_id=self.artist_id,
+            genre_ids=self.genre_ids,
+            lyric_tokens=take_lyrics(self.lyric_tokens, self.lyric_indices(span, rounding)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEncoder:
+    """Turns labels into the numbers of one model.
+
+    Args:
+        vocabulary: its artists and genres.
+        alphabet: the characters of its lyrics.
+        lyric_window: how many lyric tokens a window has, 0 for a model without lyrics.
+        unknown_is_zero: True gives unknown names the number 0 without a word, as the original did.
+    """
+
+    vocabulary: Vocabulary
+    alphabet: LyricAlphabet
+    lyric_window: int
+    unknown_is_zero: bool = False
+
+    def song(self, labels: Labels) -> SongTokens:
+        """The numbers of a song.
+
+        Raises:
+            LabelError: when artist or genre is not in the vocabulary, or the genre has too many words.
+        """
+        names = self.vocabulary
+        if self.unknown_is_zero:
+            artist_id = names.artist_id_or_unknown(labels.artist)
+            genre_ids = names.genre_ids_or_unknown(labels.genre)
+        else:
+            artist_id = names.artist_id(labels.artist)
+            genre_ids = names.genre_ids(labels.genre)
+        return SongTokens(
+            artist_id=artist_id,
+            genre_ids=names.fill_genre_slots(genre_ids),
+            lyric_tokens=self.alphabet.encode(labels.lyrics),
+            lyric_window=self.lyric_window,
+        )

@@ -1,0 +1,83 @@
+import shutil
+
+import pytest
+import torch
+
+from jukebox import presets
+from jukebox.checkpoints import huggingface, load, openai, store
+from jukebox.errors import CheckpointError, ConfigError
+from tests.checkpoints import cases
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("JUKEBOX_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def saved(folder):
+    imported = cases.golden("vqvae")
+    store.save(folder, imported.tensors, imported.config, source=imported.source)
+    return imported
+
+
+def same(module, tensors):
+    found = module.state_dict()
+    return found.keys() == tensors.keys() and all(found[name].equal(tensor) for name, tensor in tensors.items())
+
+
+def test_every_form_of_one_model_loads_the_same(tmp_path):
+    imported = saved(tmp_path / "models" / "vqvae")
+    content = {"vqvae": (imported.config, imported.tensors)}
+    huggingface.write(tmp_path / "hf", content)
+    for place in (tmp_path / "models" / "vqvae", tmp_path / "models", tmp_path / "hf", cases.golden_path("vqvae")):
+        module = load.load_vqvae(place)
+        assert same(module, imported.tensors)
+        assert not module.training
+        assert not any(tensor.is_meta for tensor in module.state_dict().values())
+
+
+def test_loading_copies_nothing(tmp_path):
+    imported = saved(tmp_path / "vqvae")
+    module = load.build_vqvae(imported.config, imported.tensors)
+    assert all(tensor.data_ptr() == imported.tensors[n].data_ptr() for n, tensor in module.state_dict().items())
+
+
+def test_tiny_is_always_the_same_and_codes_differ():
+    first, second = load.load_vqvae("tiny"), load.load_vqvae("tiny")
+    assert same(first, dict(second.state_dict()))
+    assert presets.vqvae_config("tiny").hops == (8, 32, 128)
+    noise = torch.randn(1, 1, 4096, generator=torch.Generator().manual_seed(0)) / 4
+    assert all(codes.unique().numel() > 4 for codes in first.encode(noise))
+
+
+def test_a_released_name_is_looked_up_in_the_cache(cache):
+    with pytest.raises(CheckpointError, match="run `jukebox weights download 5b --parts vqvae`"):
+        load.load_vqvae("5b")
+    path = cache / "5b" / "vqvae.pth.tar"
+    path.parent.mkdir(parents=True)
+    config = presets.vqvae_config("5b")
+    openai.write(path, config, dict(load.build_vqvae(config, cases.random_tensors(config)).state_dict()))
+    assert load.load_vqvae("5b").state_dict().keys() == load.load_vqvae("1b_lyrics").state_dict().keys()
+
+
+def test_names_and_paths_that_are_not_there_are_told_apart(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean '5b_lyrics'"):
+        load.load_vqvae("5b_lyric")
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load.load_vqvae(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="holds no model"):
+        load.load_vqvae(tmp_path)
+
+
+def test_a_prior_is_not_a_vqvae():
+    with pytest.raises(CheckpointError, match="holds no VQ-VAE"):
+        load.load_vqvae(cases.golden_path("prior"))
+
+
+def test_several_parts_are_found_in_one_folder(tmp_path):
+    saved(tmp_path / "all" / "vqvae")
+    prior = cases.golden("prior")
+    store.save(tmp_path / "all" / "prior_level_2", prior.tensors, prior.config, source={})
+    shutil.copy(cases.CHECKPOINTS / "config.json", tmp_path / "all" / "notes.json")
+    assert set(load.read_parts(tmp_path / "all")) == {"vqvae", "prior_level_2"}

@@ -1,0 +1,63 @@
+import math
+
+import pytest
+
+from jukebox.errors import LabelError
+from jukebox.labels.labels import LabelEncoder, Labels, LabelTokens
+from jukebox.labels.text import V2_ALPHABET, LyricAlphabet
+from jukebox.labels.timing import SongSpan
+from jukebox.labels.vocabulary import NameList, Vocabulary
+
+VOCABULARY = Vocabulary(
+    rule="v2",
+    artists=NameList(kind="artist", rule="v2", entries=(("unknown", 0), ("bo", 1))),
+    genres=NameList(kind="genre word", rule="v2", entries=(("unknown", 0), ("slow", 1), ("folk", 2))),
+)
+ENCODER = LabelEncoder(vocabulary=VOCABULARY, alphabet=LyricAlphabet(characters="abcdef"), lyric_window=4)
+SPAN = SongSpan(total_length_samples=600, offset_samples=200, window_length_samples=200)
+
+
+def test_a_song_and_its_windows() -> None:
+    song = ENCODER.song(Labels(artist="Bo", genre="Slow folk", lyrics="abcdef"))
+    assert song.lyric_tokens == (1, 2, 3, 4, 5, 6)
+    assert song.lyric_indices(SPAN) == (1, 2, 3, 4)
+    window = song.window(SPAN)
+    assert window == LabelTokens(
+        span=SPAN, artist_id=1, genre_ids=(1, 2, -1, -1, -1), lyric_tokens=(2, 3, 4, 5)
+    )
+    assert window.packed() == (600, 200, 200, 1, 1, 2, -1, -1, -1, 2, 3, 4, 5)
+    assert song.window(SPAN, "float32") == window
+
+
+def test_a_model_without_lyrics_gets_none() -> None:
+    encoder = LabelEncoder(vocabulary=VOCABULARY, alphabet=V2_ALPHABET, lyric_window=0)
+    song = encoder.song(Labels(lyrics="la la"))
+    assert len(song.lyric_tokens) == 5
+    assert song.window(SPAN).packed() == (600, 200, 200, 0, 0, -1, -1, -1, -1)
+
+
+def test_unknown_names_are_refused_or_zero() -> None:
+    labels = Labels(artist="Nobody", genre="slow polka")
+    with pytest.raises(LabelError, match="artist 'Nobody' is not in the list"):
+        ENCODER.song(labels)
+    silent = LabelEncoder(vocabulary=VOCABULARY, alphabet=V2_ALPHABET, lyric_window=4, unknown_is_zero=True)
+    song = silent.song(labels)
+    assert (song.artist_id, song.genre_ids) == (0, (1, 0, -1, -1, -1))
+    with pytest.raises(LabelError, match="The genre has 6 words"):
+        silent.song(Labels(genre="a b c d e f"))
+
+
+def test_bad_durations_are_refused() -> None:
+    for total in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(
+            LabelError, match=r"total_duration_s is .*: give a length in seconds above 0, or None"
+        ):
+            Labels(total_duration_s=total)
+    for offset in (-1.0, math.nan):
+        with pytest.raises(LabelError, match=r"offset_s is .*: give a position in seconds, 0 or more"):
+            Labels(offset_s=offset)
+    with pytest.raises(
+        LabelError, match=r"offset_s is 9\.0 in a song of 9\.0 seconds: music must start before"
+    ):
+        Labels(total_duration_s=9.0, offset_s=9.0)
+    assert Labels(offset_s=9.0).total_duration_s is None

@@ -1,0 +1,67 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jukebox.errors import ConfigError
+from jukebox.sampling.token import filter_logits
+
+SEEDS = st.integers(0, 2**31)
+
+
+def random_logits(seed: int) -> torch.Tensor:
+    return torch.randn(3, 2, 17, generator=torch.Generator().manual_seed(seed)) * 3
+
+
+@given(SEEDS, st.integers(1, 20))
+def test_top_k_keeps_the_k_largest(seed: int, k: int) -> None:
+    logits = random_logits(seed)
+    filtered = filter_logits(logits, top_k=k)
+    kept = filtered > -torch.inf
+    assert (kept.sum(dim=-1) == min(k, 17)).all()
+    assert torch.equal(filtered[kept], logits[kept])
+    assert (
+        logits.masked_fill(kept, -torch.inf).amax(-1) <= logits.masked_fill(~kept, torch.inf).amin(-1)
+    ).all()
+
+
+@given(SEEDS, st.floats(0.01, 1.0))
+def test_top_p_keeps_the_smallest_set_that_exceeds_p(seed: int, p: float) -> None:
+    logits = random_logits(seed)
+    filtered = filter_logits(logits, top_p=p)
+    kept = filtered > -torch.inf
+    probabilities = logits.softmax(dim=-1)
+    mass = (probabilities * kept).sum(dim=-1)
+    least = probabilities.masked_fill(~kept, torch.inf).amin(dim=-1)
+    assert torch.equal(filtered[kept], logits[kept])
+    assert (mass >= p - 1e-5).all()
+    assert (mass - least <= p + 1e-5).all()
+    assert (
+        logits.masked_fill(kept, -torch.inf).amax(-1) <= logits.masked_fill(~kept, torch.inf).amin(-1)
+    ).all()
+
+
+def test_ties_with_the_kth_are_kept() -> None:
+    assert filter_logits(torch.tensor([1.0, 3.0, 1.0, 0.0]), top_k=2).tolist() == [1.0, 3.0, 1.0, -torch.inf]
+
+
+def test_both_filters_one_after_the_other() -> None:
+    logits = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    expected = filter_logits(filter_logits(logits, top_k=3), top_p=0.8)
+    assert torch.equal(filter_logits(logits, top_k=3, top_p=0.8), expected)
+
+
+def test_input_is_not_changed_and_dtype_stays() -> None:
+    logits = random_logits(0).bfloat16()
+    before = logits.clone()
+    assert filter_logits(logits, top_k=2, top_p=0.5).dtype == torch.bfloat16
+    assert torch.equal(logits, before)
+    assert torch.equal(filter_logits(logits), before)
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="top_k is 0: give a number of tokens, 1 or more"):
+        filter_logits(torch.zeros(4), top_k=0)
+    for p in (0.0, 1.1):
+        with pytest.raises(ConfigError, match=f"top_p is {p}: give a probability above 0, up to 1"):
+            filter_logits(torch.zeros(4), top_p=p)
