@@ -44,7 +44,7 @@ def test_every_model_has_a_prior_a_file_and_lists_for_each_level(name):
 
 @pytest.mark.parametrize("find", [presets.model, presets.vqvae_config, presets.part_config])
 def test_unknown_names_list_the_known_ones(find):
-    with pytest.raises(ConfigError, match="The names are .*5b"):
+    with pytest.raises(ConfigError, match=r"The names are .*5b"):
         find("nonsense")
 
 

@@ -40,7 +40,7 @@ class Config:
         return cls.from_dict(values)
 
     @classmethod
-    def from_dict(cls: type[AnyConfig], values: dict[str, Any]) -> AnyConfig:
+    def from_dict(cls: type[AnyConfig], values: Any) -> AnyConfig:
         """The configuration with these field values; nested configurations are dictionaries."""
         if not isinstance(values, dict):
             raise ConfigError(f"{cls.__name__} is {values!r}; expected an object with named fields.")

@@ -140,9 +140,7 @@ def _timed(labels: LabelConfig, bins: int, min_duration_s: float) -> LabelConfig
 _TOP_5B = PriorConfig(
     level=2,
     codebook_size=2048,
-    transformer=TransformerConfig(
-        context=8192, width=4800, attention="RCP" * 24, heads=8, rows=128, init_scale=0.1
-    ),
+    transformer=TransformerConfig(context=8192, width=4800, attention="RCP" * 24, heads=8, rows=128, init_scale=0.1),
     labels=_timed(_V2_LABELS, 128, 60.0),
     upsampler=None,
     lyrics=None,
@@ -167,9 +165,7 @@ _TOP_5B_LYRICS = PriorConfig(
         tokens=512,
         vocabulary=80,
         loss_weight=0.4,
-        encoder=TransformerConfig(
-            context=512, width=1280, attention="RCP" * 6, heads=4, rows=32, init_scale=0.7
-        ),
+        encoder=TransformerConfig(context=512, width=1280, attention="RCP" * 6, heads=4, rows=32, init_scale=0.7),
         alignment_layer=68,
         alignment_head=2,
     ),

@@ -24,9 +24,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 CHECKPOINTS = GOLDEN / "checkpoints"
 NAMES = ("vqvae", "vqvae_module_prefix", "vqvae_zip_format", "prior", "prior_upsampler")
 
-VQVAE = VqvaeConfig(
-    width=2, depth=1, multipliers=(1, 1, 1), embedding_width=3, codebook=CodebookConfig(size=10)
-)
+VQVAE = VqvaeConfig(width=2, depth=1, multipliers=(1, 1, 1), embedding_width=3, codebook=CodebookConfig(size=10))
 
 
 @cache

@@ -4,6 +4,13 @@ from jukebox.checkpoints import files
 from jukebox.errors import CheckpointError
 
 
+def interrupted(replacing, path):
+    """Stopped half-way through writing."""
+    with replacing(path) as temporary:
+        (temporary / "a" if temporary.is_dir() else temporary).write_text("half")
+        raise KeyboardInterrupt
+
+
 def test_a_file_appears_when_the_block_ends(tmp_path):
     path = tmp_path / "new" / "file"
     with files.replacing(path) as temporary:
@@ -21,12 +28,9 @@ def test_a_failure_leaves_what_was_there(existed, tmp_path):
         folder.mkdir()
         (folder / "a").write_text("old")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(KeyboardInterrupt), files.replacing(file) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt), files.replacing_folder(folder) as temporary:
-        (temporary / "a").write_text("half")
-        raise KeyboardInterrupt
+    for replacing, path in ((files.replacing, file), (files.replacing_folder, folder)):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(replacing, path)
     assert sorted(tmp_path.rglob("*")) == before
     assert not existed or (folder / "a").read_text() == "old"
 

@@ -127,7 +127,7 @@ def test_missing_fields_and_files_are_named(folder):
     with pytest.raises(CheckpointError, match="lacks 'embed_dim'"):
         huggingface.read(folder)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="has none of model.safetensors"):
+    with pytest.raises(CheckpointError, match=r"has none of model.safetensors"):
         huggingface.read(folder)
 
 

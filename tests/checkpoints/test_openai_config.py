@@ -33,14 +33,17 @@ def test_the_vqvae_there_and_back():
     config = openai_config.vqvae_config(hps)
     written = openai_config.vqvae_hps(config)
     assert openai_config.vqvae_config(written) == config
-    assert all(hps[key] == (list(value) if isinstance(value, tuple) else value) for key, value in written.items()
-               if key != "use_bottleneck")
+    assert all(
+        hps[key] == (list(value) if isinstance(value, tuple) else value)
+        for key, value in written.items()
+        if key != "use_bottleneck"
+    )
 
 
 def test_a_missing_field_is_named():
     hps = dict(cases.golden_hps()["vqvae"]["hps"])
     del hps["emb_width"]
-    with pytest.raises(CheckpointError, match="lack 'emb_width'; name the model with --config"):
+    with pytest.raises(CheckpointError, match="lack 'emb_width'; say what it is with .* --config"):
         openai_config.vqvae_config(hps)
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from jukebox.checkpoints import store, tensor_file
+from jukebox.checkpoints import files, store, tensor_file
 from jukebox.errors import CheckpointError
 from tests.checkpoints import cases
 
@@ -107,9 +107,9 @@ def test_other_manifests_are_refused(folder, changes, sentence):
 def test_another_models_config_is_refused(folder):
     other = cases.encoder_top().to_json()
     (folder / store.CONFIG).write_text(other)
-    described = {"bytes": len(other), "sha256": tensor_file.sha256(folder / store.CONFIG)}
-    files = json.loads((folder / store.MANIFEST).read_text())["files"]
-    change(folder, files=files | {store.CONFIG: described})
+    described = {"bytes": len(other), "sha256": files.sha256(folder / store.CONFIG)}
+    recorded = json.loads((folder / store.MANIFEST).read_text())["files"]
+    change(folder, files=recorded | {store.CONFIG: described})
     with pytest.raises(CheckpointError, match="does not belong to its configuration"):
         store.load(folder)
 
@@ -120,5 +120,5 @@ def test_a_folder_without_a_manifest_is_no_model(folder):
         store.load(folder)
     (folder / store.MANIFEST).unlink()
     assert not store.is_checkpoint(folder)
-    with pytest.raises(CheckpointError, match="has no manifest.json"):
+    with pytest.raises(CheckpointError, match=r"has no manifest.json"):
         store.load(folder)

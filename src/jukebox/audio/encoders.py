@@ -48,9 +48,7 @@ FFMPEG_FORMATS = {
         container_options={"rf64": "auto"},  # beyond 4 GiB
         codec_options={},
     ),
-    ".flac": FfmpegFormat(
-        container="flac", codec="flac", sample_format="s32", container_options={}, codec_options={}
-    ),
+    ".flac": FfmpegFormat(container="flac", codec="flac", sample_format="s32", container_options={}, codec_options={}),
     ".mp3": FfmpegFormat(
         container="mp3",
         codec="libmp3lame",
@@ -64,9 +62,7 @@ FFMPEG_FORMATS = {
 class FfmpegEncoder:
     """WAV and FLAC with 24 bits, MP3 with LAME's best variable rate."""
 
-    def __init__(
-        self, path: Path, suffix: str, channels: int, sample_rate: int, fields: Mapping[str, str]
-    ) -> None:
+    def __init__(self, path: Path, suffix: str, channels: int, sample_rate: int, fields: Mapping[str, str]) -> None:
         import av
 
         kind = FFMPEG_FORMATS[suffix]

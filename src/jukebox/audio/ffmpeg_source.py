@@ -162,7 +162,7 @@ def _undecodable(path: Path, announced: str | None) -> AudioError:
     if announced is not None or path.suffix.lower() in (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"):
         kind = announced or path.suffix[1:].lower()
         return AudioError(
-            f"{path} is named or begins like a {kind.upper()} file but holds no sound that can be decoded:"
-            " it is damaged, fetch or export it again"
+            f"{path} looks like {kind.upper()} but holds no sound that can be decoded:"
+            " it is damaged or not what its name says, fetch or export it again"
         )
     return AudioError(f"{path} is not a sound file of a known format: give a {headers.READABLE} file")

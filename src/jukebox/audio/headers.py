@@ -13,7 +13,7 @@ READABLE = "WAV, FLAC, OGG, Opus, MP3 or M4A"
 # First bytes -> name. Everything else (MP3 may begin with anything) is left to FFmpeg, which looks deeper.
 _MAGIC = ((b"fLaC", "flac"), (b"OggS", "ogg"), (b"RF64", "wav"), (b".snd", "au"), (b"caff", "caf"))
 _PCM_TAGS = {0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE}
-_UNKNOWN_SIZES = 0xFFFFFF00  # a program that writes into a pipe cannot know the size and writes about 2**32
+_UNKNOWN_SIZES = 0x7FFFF000  # programs that write into a pipe cannot know the size: from here to 2**32
 _OGG_PAGE_MAX_BYTES = 65_307
 _OGG_END_OF_STREAM = 4
 

@@ -27,9 +27,7 @@ def mix_down(audio: Float[Tensor, "channels samples"], blend: float = 0.5) -> Fl
     if channels == 2:
         return blend * audio[:1] + (1 - blend) * audio[1:]
     if blend != 0.5:
-        raise AudioError(
-            f"blend is {blend} for {channels} channels: only two can be blended, leave it at 0.5"
-        )
+        raise AudioError(f"blend is {blend} for {channels} channels: only two can be blended, leave it at 0.5")
     return audio.mean(dim=0, keepdim=True)
 
 
@@ -64,6 +62,4 @@ def check_usable(
         at_s = int(finite.int().argmin()) / sample_rate
         raise AudioError(f"{name} has NaN or infinite values from {at_s:.3f} s on: export it again")
     if samples and not audio.abs().amax() > silence_peak:
-        raise AudioError(
-            f"{name} is silent, nowhere above {silence_peak:g} of full scale: give sound that is heard"
-        )
+        raise AudioError(f"{name} is silent, nowhere above {silence_peak:g} of full scale: give sound that is heard")

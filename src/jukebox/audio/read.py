@@ -79,9 +79,7 @@ def stream(
     if duration_s is not None and not (math.isfinite(duration_s) and round(duration_s * sample_rate) > 0):
         raise AudioError(f"duration_s is {duration_s}: give a number of seconds above zero")
     if sample_rate < 1 or block_samples < 1:
-        raise AudioError(
-            f"sample_rate is {sample_rate} and block_samples {block_samples}: give numbers above zero"
-        )
+        raise AudioError(f"sample_rate is {sample_rate} and block_samples {block_samples}: give numbers above zero")
     source = _open_source(path)
     info = source.info
     first = round(start_s * sample_rate)
@@ -142,9 +140,7 @@ def _resampled(source: Source, start_samples: int, sample_rate: int) -> Iterator
     import soxr
 
     info, failure = source.info, None
-    resampler = soxr.ResampleStream(
-        info.sample_rate, sample_rate, info.channels, dtype="float32", quality="VHQ"
-    )
+    resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32", quality="VHQ")
     try:
         for block in _finite_blocks(source, start_samples):
             yield resampler.resample_chunk(block)
@@ -164,9 +160,7 @@ def _finite_blocks(source: Source, start_samples: int) -> Iterator[Samples]:
             good = int(finite.argmin())
             yield block[:good]
             at_s = (position + good) / source.info.sample_rate
-            raise AudioError(
-                f"{source.path} has NaN or infinite values from {at_s:.3f} s on: export it again"
-            )
+            raise AudioError(f"{source.path} has NaN or infinite values from {at_s:.3f} s on: export it again")
         position += len(block)
         yield block
 

@@ -1,11 +1,14 @@
 """Files that libsndfile reads (WAV, FLAC, Ogg, AIFF and relatives): fast, seeking to the exact sample."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jukebox.audio import headers
 from jukebox.audio.source import AudioInfo, Samples, broken
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 # Small enough that a damaged file is used to within 0.4 s of the damage: libsndfile drops that whole block.
 _BLOCK_SAMPLES = 16_384
@@ -36,17 +39,26 @@ class SoundFileSource:
         import soundfile
 
         with soundfile.SoundFile(self.path) as file:
-            position = 0
-            # Where a FLAC file is damaged there it is read from its beginning, to say where the damage is.
-            with suppress(soundfile.LibsndfileError):
-                position = file.seek(min(start_samples, file.frames))
             try:
-                while len(block := file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-                    wanted = block[max(0, start_samples - position) :]
-                    position += len(block)
-                    if len(wanted):
-                        yield wanted
-            except soundfile.LibsndfileError as error:
-                raise broken(self, position) from error
+                position = file.seek(min(start_samples, file.frames))
+            except soundfile.LibsndfileError:
+                position = None
+            else:
+                yield from self._blocks(file, position, start_samples)
+        if position is None:  # FLAC, damaged before that place: reading from the beginning tells where
+            with soundfile.SoundFile(self.path) as file:
+                yield from self._blocks(file, 0, start_samples)
+
+    def _blocks(self, file: "SoundFile", position: int, start_samples: int) -> Iterator[Samples]:
+        import soundfile
+
+        try:
+            while len(block := file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                wanted = block[max(0, start_samples - position) :]
+                position += len(block)
+                if len(wanted):
+                    yield wanted
+        except soundfile.LibsndfileError as error:
+            raise broken(self, position) from error
         if self.promised_samples is None or position < self.promised_samples:
             raise broken(self, position)

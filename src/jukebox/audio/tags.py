@@ -1,8 +1,8 @@
 """The text inside a sound file: who plays what, with which words, made by which model.
 
 Title, artist and genre go into each format's standard fields. Lyrics, model and seed go where players look
-for them: FLAC and OGG fields of these names; an ID3 lyrics frame and user text frames for MP3; the comment for
-WAV, which has no fields of free choice.
+for them: FLAC and OGG fields of these names; an ID3 lyrics frame and user text frames for MP3; the comment
+for WAV, which has no fields of free choice.
 """
 
 import re
@@ -20,8 +20,8 @@ _WAV_COMMENT = re.compile(r"(?:Model: ([^\n]*)\n?)?(?:Seed: (-?\d+)\n?)?(?:Lyric
 class Tags:
     """The text fields of a sound file; None (or empty, when written) stands for a field that is not there.
 
-    `title`, `artist`, `genre` and `model` are single lines; `lyrics` has any number of lines; `seed` is that of
-    the random numbers that made the song.
+    `title`, `artist`, `genre` and `model` are single lines; `lyrics` has any number of lines; `seed` is that
+    of the random numbers that made the song.
 
     Raises:
         AudioError: a single-line field has a line break, or a field has a character that no file can hold.
@@ -59,9 +59,7 @@ def read_tags(path: str | Path) -> Tags:
         found = _metadata(path, "utf-8")
     except UnicodeDecodeError:  # WAV and old MP3 files do not say how their text is encoded
         found = _metadata(path, "latin-1")
-    lyrics = next(
-        (text for name, text in found.items() if name.startswith(("lyrics", "unsyncedlyrics"))), None
-    )
+    lyrics = next((text for name, text in found.items() if name.startswith(("lyrics", "unsyncedlyrics"))), None)
     model, seed = found.get("model"), found.get("seed")
     if own := _WAV_COMMENT.fullmatch(found.get("comment", "")):
         model, seed, lyrics = model or own[1], seed or own[2], lyrics or own[3]

@@ -1,8 +1,8 @@
 """Writing sound with its tags: WAV, FLAC, OGG and MP3, at once or block by block.
 
 WAV and FLAC hold 24-bit integers: every player and studio program reads them, their noise (-144 dB) is far
-below any model's, and unlike 32-bit float they cannot hide samples beyond full scale. OGG is Vorbis at quality 8,
-MP3 is LAME's best variable rate (V0).
+below any model's, and unlike 32-bit float they cannot hide samples beyond full scale. OGG is Vorbis at
+quality 8, MP3 is LAME's best variable rate (V0).
 """
 
 import os
@@ -59,9 +59,7 @@ class Writer:
             blocks with NaN or infinite values or other channels, no blocks at all, or a disk that is full.
     """
 
-    def __init__(
-        self, path: str | Path, *, channels: int, sample_rate: int, tags: Tags | None = None
-    ) -> None:
+    def __init__(self, path: str | Path, *, channels: int, sample_rate: int, tags: Tags | None = None) -> None:
         self.path = Path(path).absolute()
         self.samples = 0
         self.clipped = 0
@@ -78,9 +76,7 @@ class Writer:
             raise AudioError(f"{self.path} cannot have {channels} channels: give one or two")
         if self._suffix == ".mp3" and sample_rate not in _MP3_SAMPLE_RATES:
             rates = ", ".join(map(str, _MP3_SAMPLE_RATES))
-            raise AudioError(
-                f"MP3 has no sample rate of {sample_rate} Hz: choose one of {rates}, or another format"
-            )
+            raise AudioError(f"MP3 has no sample rate of {sample_rate} Hz: choose one of {rates}, or another format")
 
     def __enter__(self) -> Self:
         with self._library_errors():
@@ -101,9 +97,7 @@ class Writer:
             return
         values = block.detach().to("cpu", torch.float32)
         if not torch.isfinite(values).all():
-            raise AudioError(
-                f"{self.path} cannot hold NaN or infinite values: mend the sound before writing it"
-            )
+            raise AudioError(f"{self.path} cannot hold NaN or infinite values: mend the sound before writing it")
         if self._suffix in _INTEGER_SUFFIXES:
             self.clipped += int((values.abs() > 1).sum())
         with self._library_errors():

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jukebox.checkpoints import files, tensor_file
+from jukebox.checkpoints import files
 from jukebox.checkpoints.cache import LABELS
-from jukebox.checkpoints.tensor_file import Progress, silent
+from jukebox.checkpoints.files import Progress, silent
 from jukebox.errors import DownloadError
 from jukebox.presets import LABEL_LIST_PREFIX, WEIGHT_PREFIXES, ReleasedFile
 
@@ -37,7 +37,7 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
 
-class _Gone(DownloadError):
+class _GoneError(DownloadError):
     """This address does not have the file; another may."""
 
 
@@ -88,9 +88,7 @@ def is_complete(file: ReleasedFile, path: Path) -> bool:
     return path.is_file() and file.size_bytes in (None, path.stat().st_size)
 
 
-def _fetch(
-    file: ReleasedFile, path: Path, sources: Sequence[str], progress: Progress, patience: Patience
-) -> Path:
+def _fetch(file: ReleasedFile, path: Path, sources: Sequence[str], progress: Progress, patience: Patience) -> Path:
     if is_complete(file, path):
         return path
     part = path.with_name(path.name + ".part")
@@ -103,7 +101,7 @@ def _fetch(
                     size_bytes = _download(address, part, file.size_bytes, progress, patience)
                 else:
                     size_bytes = _copy(Path(address).expanduser(), part)
-            except _Gone as error:
+            except _GoneError as error:
                 failures.append(str(error))
                 continue
             _check(file, part, size_bytes, address)
@@ -119,7 +117,7 @@ def _fetch(
 
 def _copy(origin: Path, part: Path) -> int:
     if not origin.is_file():
-        raise _Gone(f"{origin} does not exist")
+        raise _GoneError(f"{origin} does not exist")
     shutil.copyfile(origin, part)
     return origin.stat().st_size
 
@@ -133,7 +131,7 @@ def _check(file: ReleasedFile, part: Path, size_bytes: int | None, address: str)
         raise DownloadError(
             f"{address} gave {found} bytes; expected {expected}: it is another file, and was deleted: {_ADVICE}."
         )
-    if file.sha256 is not None and (digest := tensor_file.sha256(part)) != file.sha256:
+    if file.sha256 is not None and (digest := files.sha256(part)) != file.sha256:
         part.unlink()
         raise DownloadError(
             f"{address} gave a file with sha256 {digest}; expected {file.sha256}: "
@@ -144,9 +142,7 @@ def _check(file: ReleasedFile, part: Path, size_bytes: int | None, address: str)
         raise DownloadError(f"{address} gave an empty file, which was deleted: {_ADVICE}.")
 
 
-def _download(
-    address: str, part: Path, size_bytes: int | None, progress: Progress, patience: Patience
-) -> int | None:
+def _download(address: str, part: Path, size_bytes: int | None, progress: Progress, patience: Patience) -> int | None:
     """Append to `part` until it is whole, going on where a cut connection left off; its full size, where known."""
     fruitless, reason = 0, ""
     while fruitless < patience.attempts:
@@ -163,7 +159,7 @@ def _download(
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in (401, 403, 404, 410):
-                raise _Gone(f"{address} answered {error.code} ({error.reason})") from error
+                raise _GoneError(f"{address} answered {error.code} ({error.reason})") from error
             reason = f"it answered {error.code} ({error.reason})"
         except (
             urllib.error.URLError,
@@ -175,7 +171,7 @@ def _download(
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         fruitless = 1 if _have(part) > before else fruitless + 1
     kept = f"{_have(part)} bytes are kept and the same command goes on from there" if part.exists() else ""
-    raise _Gone("; ".join(filter(None, (f"{address} cannot be reached: {reason}", kept))))
+    raise _GoneError("; ".join(filter(None, (f"{address} cannot be reached: {reason}", kept))))
 
 
 def _receive(address: str, part: Path, size_bytes: int | None, timeout_s: float) -> Iterator[int | None]:

@@ -1,13 +1,21 @@
 """Files that appear complete or not at all: written under a temporary name, flushed to disk, renamed."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jukebox.errors import CheckpointError
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all)."""
+
+
+def silent(done_bytes: int, total_bytes: int) -> None:
+    """A progress callback that tells nobody."""
 
 
 @contextlib.contextmanager
@@ -72,3 +80,15 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256(path: Path, progress: Progress = silent) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    total_bytes, done_bytes = path.stat().st_size, 0
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            done_bytes += len(block)
+            progress(done_bytes, total_bytes)
+    return digest.hexdigest()

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from jukebox.checkpoints import files, huggingface_config, layout, tensor_file
+from jukebox.checkpoints.files import Progress, silent
 from jukebox.checkpoints.names import (
     Rule,
     Table,
@@ -25,7 +26,6 @@ from jukebox.checkpoints.names import (
     to_theirs,
 )
 from jukebox.checkpoints.openai import Imported, add_running_sums, load_dictionary
-from jukebox.checkpoints.tensor_file import Progress, silent
 from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError
 

@@ -120,8 +120,9 @@ def _transformer_config(values: Mapping[str, Any], context: int) -> TransformerC
 
 
 def _label_config(values: Mapping[str, Any], shapes: Shapes) -> LabelConfig | None:
-    artists, genres = shapes.get("metadata_embedding.artist_emb.weight"), shapes.get(
-        "metadata_embedding.bow_genre_emb.weight"
+    artists, genres = (
+        shapes.get("metadata_embedding.artist_emb.weight"),
+        shapes.get("metadata_embedding.bow_genre_emb.weight"),
     )
     if artists is None or genres is None:
         return None
@@ -176,9 +177,7 @@ def model_values(vqvae: VqvaeConfig, priors: Sequence[PriorConfig]) -> dict[str,
     return values
 
 
-def _prior_values(
-    config: PriorConfig, vqvae: VqvaeConfig, priors: Sequence[PriorConfig], place: int
-) -> dict[str, Any]:
+def _prior_values(config: PriorConfig, vqvae: VqvaeConfig, priors: Sequence[PriorConfig], place: int) -> dict[str, Any]:
     if config.tied_output != config.recondition:
         raise CheckpointError(
             f"The prior has tied_output={config.tied_output} and recondition={config.recondition}; "

@@ -1,5 +1,9 @@
 """Name and shape of every parameter of a model, from its configuration alone: nothing is allocated."""
 
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 
 from jukebox.config import PriorConfig, TransformerConfig, UpsamplerConfig, VqvaeConfig
@@ -8,9 +12,10 @@ from jukebox.vqvae.vqvae import VQVAE
 ModelConfig = VqvaeConfig | PriorConfig
 
 
-def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+@functools.lru_cache(maxsize=8)
+def shapes(config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
     """Name and shape of everything that `model.safetensors` holds for this configuration."""
-    return vqvae_shapes(config) if isinstance(config, VqvaeConfig) else prior_shapes(config)
+    return MappingProxyType(vqvae_shapes(config) if isinstance(config, VqvaeConfig) else prior_shapes(config))
 
 
 def vqvae_shapes(config: VqvaeConfig) -> dict[str, tuple[int, ...]]:
@@ -80,7 +85,7 @@ def _decoder_stack(prefix: str, vocabulary: int, config: TransformerConfig) -> d
 
 
 def _upsampler(config: UpsamplerConfig, codebook_size: int, width: int) -> dict[str, tuple[int, ...]]:
-    """The conditioner on the codes of the level above: convolutions are [out, in, kernel], transposed [in, out, kernel]."""
+    """The conditioner: convolutions are [out, in, kernel], transposed ones [in, out, kernel]."""
     inner, hidden = config.width, int(config.hidden_ratio * config.width)
     found: dict[str, tuple[int, ...]] = {
         "upsampler.token_embedding.weight": (codebook_size, width),

@@ -61,11 +61,12 @@ def _pattern(template: str) -> str:
 
 
 def _fill(template: str, numbers: Mapping[str, str]) -> str:
-    def value(field: re.Match[str]) -> str:
-        factor, letter, offset = field.groups()
-        return str(int(factor or 1) * int(numbers[letter]) + int(offset or 0))
+    return re.sub(r"\{(\d*)([A-Z])(?:\+(\d+))?\}", lambda field: _number(field, numbers), template)
 
-    return re.sub(r"\{(\d*)([A-Z])(?:\+(\d+))?\}", value, template)
+
+def _number(field: re.Match[str], numbers: Mapping[str, str]) -> str:
+    factor, letter, offset = field.groups()
+    return str(int(factor or 1) * int(numbers[letter]) + int(offset or 0))
 
 
 def foreign_shapes(ours: Shapes, places: Table) -> dict[str, tuple[int, ...]]:

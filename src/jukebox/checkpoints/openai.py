@@ -57,7 +57,7 @@ def read(path: Path, config: layout.ModelConfig | None = None) -> Imported:
     model = content.get("model")
     if not isinstance(model, Mapping) or not all(isinstance(value, Tensor) for value in model.values()):
         raise CheckpointError(f"{path} holds no 'model' with tensors; expected a checkpoint of the original.")
-    theirs = {_released_spelling(name): tensor for name, tensor in model.items()}
+    theirs = {released_spelling(name): tensor for name, tensor in model.items()}
     config = config or _config(path, content.get("hps"), theirs)
     places = name_table(config)
     check_shapes(shapes_of(theirs), foreign_shapes(layout.shapes(config), places), str(path))
@@ -113,9 +113,9 @@ def load_dictionary(path: Path) -> Mapping[str, Any]:
     except pickle.UnpicklingError as error:
         # PyTorch's text names the function; its advice to load the file anyway is not for our users.
         wanted = re.search(r"GLOBAL (\S+)", str(error))
-        asked = f"asks for {wanted[1]!r}" if wanted else "holds something else"
+        found = f"asks for {wanted[1]!r}" if wanted else "is damaged or asks for something else"
         raise CheckpointError(
-            f"{path} {asked}, but a weights file needs nothing but tensors and plain values; "
+            f"{path} {found}, but a checkpoint needs nothing but tensors and plain values; "
             "it was refused and nothing in it was executed: get the file again from a source you trust."
         ) from None
     except Exception as error:  # a damaged pickle can fail in any way
@@ -178,6 +178,12 @@ def prior_rules(config: PriorConfig) -> list[Rule]:
     return rules
 
 
+def released_spelling(name: str) -> str:
+    """Without data-parallel's `module.`, and with the conditioner's residual blocks called `blocks`."""
+    name = name.removeprefix("module.")
+    return re.sub(r"^(conditioner_blocks\.\d+\.cond\.model\.\d+\.0)\.model\.", r"\1.blocks.", name)
+
+
 def _residual(ours: str, theirs: str) -> tuple[Rule, ...]:
     return *plain(f"{ours}.dilated", f"{theirs}.model.1"), *plain(f"{ours}.pointwise", f"{theirs}.model.3")
 
@@ -218,16 +224,11 @@ def add_running_sums(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**tensors, **sums}
 
 
-def _released_spelling(name: str) -> str:
-    """Without data-parallel's `module.`, and with the conditioner's residual blocks called `blocks`."""
-    name = name.removeprefix("module.")
-    return re.sub(r"^(conditioner_blocks\.\d+\.cond\.model\.\d+\.0)\.model\.", r"\1.blocks.", name)
-
-
 def _config(path: Path, hps: object, theirs: Mapping[str, Tensor]) -> layout.ModelConfig:
     if not isinstance(hps, Mapping):
         raise CheckpointError(
-            f"{path} carries no hyper-parameters; name the model with --config, for example --config 5b/vqvae."
+            f"{path} carries no hyper-parameters; say what it is with "
+            "`jukebox weights import ... --config`, for example --config 5b/vqvae."
         )
     if "prior.x_emb.weight" in theirs:
         return openai_config.prior_config(hps, shapes_of(theirs))

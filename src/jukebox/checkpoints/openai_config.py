@@ -261,8 +261,8 @@ def _reader(hps: Hps) -> Any:
     def need(name: str) -> Any:
         if name not in hps:
             raise CheckpointError(
-                f"The file's hyper-parameters lack {name!r}; name the model with --config, "
-                "for example --config 5b/prior_level_2."
+                f"The file's hyper-parameters lack {name!r}; say what it is with "
+                "`jukebox weights import ... --config`, for example --config 5b/prior_level_2."
             )
         return hps[name]
 

@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from jukebox.checkpoints import files, layout, tensor_file
+from jukebox.checkpoints.files import Progress, silent
 from jukebox.checkpoints.names import check_shapes, shapes_of
-from jukebox.checkpoints.tensor_file import Progress, silent
 from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError, ConfigError
 from jukebox.version import __version__
@@ -107,7 +107,7 @@ def verify(folder: Path, progress: Progress = silent) -> Checkpoint:
     """
     checkpoint = load(folder)
     for name, described in _read_manifest(folder)["files"].items():
-        found = tensor_file.sha256(folder / name, progress if name == TENSORS else silent)
+        found = files.sha256(folder / name, progress if name == TENSORS else silent)
         if found != described["sha256"]:
             raise CheckpointError(
                 f"{folder / name} has sha256 {found}; expected {described['sha256']}: "
@@ -122,7 +122,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def _described(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": tensor_file.sha256(path)}
+    return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -6,17 +6,15 @@ sha256 is made on the way.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from jukebox.checkpoints.files import Progress, silent
 from jukebox.errors import CheckpointError
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 
 _DTYPES = {
     torch.float64: "F64",
@@ -30,10 +28,6 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-
-
-def silent(done_bytes: int, total_bytes: int) -> None:
-    """A progress callback that tells nobody."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], progress: Progress = silent) -> str:
@@ -67,7 +61,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], progress: Progress = silent
             digest.update(piece)
         for name in order:
             flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-            data = memoryview(flat.view(torch.uint8).numpy())
+            data = flat.view(torch.uint8).numpy().data
             file.write(data)
             digest.update(data)
             done_bytes += data.nbytes
@@ -90,15 +84,3 @@ def read(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} is truncated or damaged ({error}); get it again or import the original file again."
         ) from error
-
-
-def sha256(path: Path, progress: Progress = silent) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    total_bytes, done_bytes = path.stat().st_size, 0
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            done_bytes += len(block)
-            progress(done_bytes, total_bytes)
-    return digest.hexdigest()

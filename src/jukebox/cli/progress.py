@@ -4,6 +4,7 @@ Nothing is shown for work that takes less than a second.
 """
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,12 @@ from collections.abc import Callable, Iterator
 _PATIENCE_S = 1.0
 _LINE_EVERY_S = 10.0
 
-Advance = Callable[[float], None]
+Advance = Callable[[int | float], None]
 """Called with how much has been done since the last call."""
 
 
 @contextlib.contextmanager
-def progress(description: str, total: float | None, unit: str) -> Iterator[Advance]:
+def progress(description: str, total: int | float | None, unit: str) -> Iterator[Advance]:
     """Show how far the work inside the block has come.
 
     Args:
@@ -34,29 +35,26 @@ def progress(description: str, total: float | None, unit: str) -> Iterator[Advan
         display.close()
 
 
-def amount(value: float, unit: str) -> str:
+def amount(value: int | float, unit: str) -> str:
     """`value` with its unit for people: 2.3 GB, 12.5 s."""
     if unit != "B":
         return f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
-    for prefix in ("", "k", "M", "G"):
-        if value < 1000:
-            break
-        value /= 1000
-    else:
-        prefix = "T"
-    return f"{value:.0f} B" if prefix == "" else f"{value:.1f} {prefix}B"
+    if value < 1000:
+        return f"{value:.0f} B"
+    thousands = min(int(math.log10(value)) // 3, 4)
+    return f"{value / 1000**thousands:.1f} {'kMGT'[thousands - 1]}B"
 
 
 class _Lines:
     """For logs and pipes: one line every ten seconds."""
 
-    def __init__(self, description: str, total: float | None, unit: str) -> None:
+    def __init__(self, description: str, total: int | float | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
         self._done = 0.0
         self._start_s = time.monotonic()
         self._next_s = self._start_s + _LINE_EVERY_S
 
-    def advance(self, n: float) -> None:
+    def advance(self, n: int | float) -> None:
         self._done += n
         if time.monotonic() >= self._next_s:
             print(self._line(), file=sys.stderr, flush=True)
@@ -80,13 +78,13 @@ class _Lines:
 class _Bar:
     """For a terminal: rich's bar, which appears only when the work has taken a second."""
 
-    def __init__(self, description: str, total: float | None, unit: str) -> None:
+    def __init__(self, description: str, total: int | float | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
         self._done = 0.0
         self._start_s = time.monotonic()
         self._shown = None
 
-    def advance(self, n: float) -> None:
+    def advance(self, n: int | float) -> None:
         self._done += n
         if self._shown is None and time.monotonic() - self._start_s >= _PATIENCE_S:
             self._show()

@@ -3,12 +3,12 @@
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jukebox import presets
-from jukebox.cli.progress import amount, progress
+from jukebox.cli.progress import Advance, amount, progress
 from jukebox.errors import CheckpointError, DownloadError
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from jukebox.checkpoints.openai import Imported
 
 # Everything that needs PyTorch is imported inside the action that needs it: `weights list` and `--help` do not.
+
+_CONFIG_HELP = "what a .pth.tar file without hyper-parameters is: 5b/vqvae, 5b/prior_level_2, ... or a config.json"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,9 +39,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     bring.add_argument("origin", type=Path, metavar="SOURCE")
     bring.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     bring.add_argument("--as", dest="layout", choices=("openai", "huggingface"), help="its format (default: found out)")
-    bring.add_argument(
-        "--config", help="what a file without hyper-parameters is: 5b/vqvae, 5b/prior_level_2, ... or a config.json"
-    )
+    bring.add_argument("--config", help=_CONFIG_HELP)
     bring.set_defaults(action=_import)
 
     export = actions.add_parser("export", help="a model of ours into another format")
@@ -50,10 +50,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     info = actions.add_parser("info", help="what a model file or folder holds")
     info.add_argument("path", type=Path)
+    info.add_argument("--config", help=_CONFIG_HELP)
     info.set_defaults(action=_info)
 
     verify = actions.add_parser("verify", help="check hashes, names and shapes")
     verify.add_argument("path", type=Path)
+    verify.add_argument("--config", help=_CONFIG_HELP)
     verify.set_defaults(action=_verify)
 
 
@@ -99,6 +101,8 @@ def _download(arguments: argparse.Namespace) -> None:
         with progress(file.path, file.about_bytes, "B") as advance:
             path = fetch_weights(file, folder, source=arguments.source, progress=_difference(advance))
         print(path)
+        part = file.path.removesuffix(".pth.tar")
+        print(f"  into our format: jukebox weights import {path} --config {part} -o {path.with_name(Path(part).name)}")
     for file in released.label_lists:
         try:
             print(fetch_label_list(file, folder, source=arguments.source))
@@ -162,11 +166,8 @@ def _export(arguments: argparse.Namespace) -> None:
             huggingface.write(output, content, _difference(advance))
         print(output)
         return
-    if len(parts) == 1:
-        files = {output: part for part in parts.values()}
-    else:
-        files = {output / f"{name}.pth.tar": part for name, part in parts.items()}
-    for path, part in files.items():
+    for name, part in parts.items():
+        path = output if len(parts) == 1 else output / f"{name}.pth.tar"
         if path.exists():
             raise CheckpointError(f"{path} exists already; name another file or remove it.")
         openai.write(path, part.config, part.tensors, step=part.source.get("step"))
@@ -176,7 +177,7 @@ def _export(arguments: argparse.Namespace) -> None:
 def _info(arguments: argparse.Namespace) -> None:
     from jukebox.checkpoints.load import read_parts
 
-    for name, part in read_parts(arguments.path).items():
+    for name, part in read_parts(arguments.path, _named_config(arguments.config)).items():
         parameters = {key: tensor for key, tensor in part.tensors.items() if ".ema_" not in key}
         dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in parameters.values())
         print(f"kind:       {name}")
@@ -200,28 +201,27 @@ def _verify(arguments: argparse.Namespace) -> None:
             checkpoint = store.verify(folder, _difference(advance))
         print(f"{folder}: sound ({len(checkpoint.tensors)} tensors, sha256 as recorded)")
     if not known:
-        _verify_foreign(path, read_parts(path))
+        for name, part in read_parts(path, _named_config(arguments.config)).items():
+            print(f"{path}: {name}, every name and shape is right ({len(part.tensors)} tensors)")
+        if path.is_file():
+            _compare_with_released(path)
 
 
-def _verify_foreign(path: Path, parts: "Mapping[str, Imported]") -> None:
-    from jukebox.checkpoints import tensor_file
+def _compare_with_released(path: Path) -> None:
+    from jukebox.checkpoints import files
 
-    for name, part in parts.items():
-        print(f"{path}: {name}, every name and shape is right ({len(part.tensors)} tensors)")
-    hashes = {
-        file.sha256: file.path for released in presets.RELEASED.values() for file in released.files if file.sha256
-    }
-    if path.is_file():
-        digest = tensor_file.sha256(path)
-        known = f"the released {hashes[digest]}" if digest in hashes else "of no released file known to this program"
-        print(f"{path}: sha256 {digest}, {known}")
+    published = {file.sha256: file.path for released in presets.RELEASED.values() for file in released.files}
+    with progress(f"hashing {path.name}", path.stat().st_size, "B") as advance:
+        digest = files.sha256(path, _difference(advance))
+    known = f"the released {published[digest]}" if digest in published else "of no released file known to this program"
+    print(f"{path}: sha256 {digest}, {known}")
 
 
 def _bytes(part: "Imported") -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in part.tensors.values())
 
 
-def _difference(advance: Callable[[float], None]) -> Callable[[int, int], None]:
+def _difference(advance: Advance) -> Callable[[int, int], None]:
     """`advance` as a callback that is told the total so far; a restart from an earlier point goes back."""
     seen = [0]
 

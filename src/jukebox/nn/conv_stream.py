@@ -10,7 +10,7 @@ Chains hold the state; the modules are read only.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ from jukebox.nn.affine import AffineMap, convolution
 from jukebox.nn.conv1d import ResidualBlock
 
 Rows = Float[Tensor, "time channels"]
+OutputRows = Float[Tensor, "new_time width"]
 Room = Callable[[int], Rows]
 
 # Up to so many columns in all, a map's products are formed at once instead of tap by tap: a product of a few
@@ -59,6 +60,7 @@ class Window:
         self.start += count
 
 
+@runtime_checkable
 class Layer(Protocol):
     """A part of a chain."""
 
@@ -215,13 +217,13 @@ class Chain:
         self.layers = list(layers)
         self.output = Window(like, outputs)
 
-    def push(self, rows: Rows) -> Rows:
+    def push(self, rows: Rows) -> OutputRows:
         """Take the next rows of the signal; return those of the output that are final now."""
         self.layers[0].accept(len(rows)).copy_(rows)
         self._run(0)
         return self._take()
 
-    def finish(self) -> Rows:
+    def finish(self) -> OutputRows:
         """The rest of the output: the signal has ended, and the chain cannot be used again."""
         for index, layer in enumerate(self.layers):
             layer.end()
@@ -233,7 +235,7 @@ class Chain:
         for layer, room in zip(self.layers[first:], rooms[first:], strict=True):
             layer.run(room)
 
-    def _take(self) -> Rows:
+    def _take(self) -> OutputRows:
         rows = self.output.view(0, len(self.output))
         self.output.drop(len(rows))
         return rows

@@ -61,7 +61,7 @@ def _residuals(step: DownStep | UpStep, scratch: Scratch) -> Iterator[ResidualLa
         yield ResidualLayer(cast(ResidualBlock, block), scratch)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_stream(
     model: VQVAE,
     blocks: Iterable[Float[Tensor, "channels samples"]],
@@ -87,7 +87,7 @@ def encode_stream(
     """
     coarsest = model.config.hops[-1]
     chunk = -(-chunk_samples // coarsest) * coarsest
-    chains = {level: encoder_chain(model.encoders[level]) for level in levels}
+    chains = {level: encoder_chain(cast(Encoder, model.encoders[level])) for level in levels}
     vectors = {level: model.vectors(level) for level in levels}
     rows = rechunk((_rows(block, model.config.channels) for block in blocks), chunk)
     for piece in rows:
@@ -99,7 +99,7 @@ def encode_stream(
     yield {level: nearest_codes(chains[level].finish(), vectors[level], _LOOK_UP_ROWS) for level in levels}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode_stream(
     model: VQVAE,
     blocks: Iterable[Int64[Tensor, " codes"]],
@@ -116,7 +116,7 @@ def decode_stream(
     """
     coarsest = model.config.hops[-1]
     chunk = -(-chunk_samples // coarsest) * coarsest // model.config.hops[level]
-    chain = decoder_chain(model.decoders[level])
+    chain = decoder_chain(cast(Decoder, model.decoders[level]))
     for codes in rechunk(blocks, chunk):
         yield chain.push(look_up(codes, model.vectors(level))).t().clone()
     yield chain.finish().t().clone()

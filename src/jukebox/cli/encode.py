@@ -1,0 +1,70 @@
+"""`jukebox encode`: a recording into the codes of each level."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jukebox.cli.progress import progress
+from jukebox.cli.recording import Recording, add_model_options, add_recording_options, load_model, parse_levels
+
+if TYPE_CHECKING:
+    from jukebox.checkpoints.codes import CodesFile
+    from jukebox.vqvae.vqvae import VQVAE
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The options of `jukebox encode`."""
+    parser = subparsers.add_parser("encode", help="a recording into codes", description=__doc__)
+    add_recording_options(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="as in song.codes")
+    parser.add_argument("--levels", metavar="LIST", help="as in 0,2 (default: all; 0 is the finest)")
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Encode one recording."""
+    from jukebox.checkpoints.codes import save_codes
+
+    model = load_model(arguments)
+    file = encode(model, arguments, parse_levels(arguments.levels, model.config.levels))
+    save_codes(arguments.output, file)
+    header = file.header
+    print(f"{arguments.output}: {header.length_samples / header.sample_rate:.2f} s at {header.sample_rate} Hz")
+    for level, codes in file.codes.items():
+        print(f"  level {level}: {len(codes)} codes, {len(codes.unique())} of them different")
+    return 0
+
+
+def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...]) -> "CodesFile":
+    """The codes of the recording that the options name."""
+    import torch
+
+    from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint
+    from jukebox.vqvae.streaming import encode_stream
+
+    config = model.config
+    recording = Recording(arguments=arguments, sample_rate=config.sample_rate, minimum_samples=config.hops[-1])
+    pieces: dict[int, list[torch.Tensor]] = {level: [] for level in levels}
+    samples = 0
+    with progress("encoding", recording.duration_s(), "s") as advance:
+
+        def counted():
+            nonlocal samples
+            for block in recording.blocks():
+                samples += block.shape[1]
+                yield block
+
+        done = 0
+        for codes in encode_stream(model, counted(), levels):
+            for level, piece in codes.items():
+                pieces[level].append(piece.to(torch.int32))
+            advance((samples - done) / config.sample_rate)
+            done = samples
+    header = CodesHeader(
+        fingerprint=codebook_fingerprint(model),
+        model=str(arguments.model),
+        sample_rate=config.sample_rate,
+        length_samples=samples,
+        hops=config.hops,
+    )
+    return CodesFile(header=header, codes={level: torch.cat(parts).long() for level, parts in pieces.items()})

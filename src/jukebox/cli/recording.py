@@ -1,0 +1,93 @@
+"""What the commands that read a recording share: their options, the sound in blocks, the refusal of silence."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jukebox.errors import AudioError, ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from jukebox.vqvae.vqvae import VQVAE
+
+
+def add_recording_options(parser: argparse.ArgumentParser) -> None:
+    """The recording, and which part of it."""
+    parser.add_argument("recording", type=Path, help="a sound file: WAV, FLAC, OGG, Opus, MP3, M4A, ...")
+    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="begin at this second")
+    parser.add_argument("--duration", type=float, metavar="S", help="take so many seconds (default: to the end)")
+    parser.add_argument("--blend", type=float, default=0.5, metavar="R", help="share of the left channel (default 0.5)")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The model, and how many cores may work."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="a model's folder, a .pth.tar file, a released model that is in the cache, or tiny (random, for tests)",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
+
+
+def load_model(arguments: argparse.Namespace) -> "VQVAE":
+    """The VQ-VAE that the options name."""
+    import torch
+
+    from jukebox.checkpoints.load import load_vqvae
+
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 or more.")
+        torch.set_num_threads(arguments.threads)
+    return load_vqvae(arguments.model)
+
+
+def parse_levels(text: str | None, count: int) -> tuple[int, ...]:
+    """Levels from "0,2"; all of them where nothing is said."""
+    if text is None:
+        return tuple(range(count))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) < count for part in parts):
+        raise ConfigError(f"The levels {text!r} are not among 0 to {count - 1}; give them as in 0,{count - 1}.")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+@dataclass(kw_only=True)
+class Recording:
+    """A recording mixed down to one channel at the model's sample rate."""
+
+    arguments: argparse.Namespace
+    sample_rate: int
+    minimum_samples: int
+
+    def duration_s(self) -> float:
+        """Length of the part that is asked for, by the file's header."""
+        from jukebox.audio.io import probe
+
+        left_s = max(0.0, probe(self.arguments.recording).duration_s - self.arguments.start)
+        return left_s if self.arguments.duration is None else min(left_s, self.arguments.duration)
+
+    def blocks(self) -> Iterator["Tensor"]:
+        """[1, samples] pieces; an AudioError at the end where there was nothing to hear or too little of it."""
+        from jukebox.audio.io import SILENCE_PEAK, mix_down, stream
+
+        options, samples, peak = self.arguments, 0, 0.0
+        pieces = stream(
+            options.recording, start_s=options.start, duration_s=options.duration, sample_rate=self.sample_rate
+        )
+        for piece in pieces:
+            block = mix_down(piece, options.blend)
+            samples, peak = samples + block.shape[1], max(peak, float(block.abs().max()))
+            yield block
+        if samples < self.minimum_samples:
+            raise AudioError(
+                f"{options.recording} is too short: {samples} samples at {self.sample_rate} Hz; "
+                f"the model needs at least {self.minimum_samples}."
+            )
+        if peak <= SILENCE_PEAK:
+            raise AudioError(
+                f"{options.recording} is silent, nowhere above {SILENCE_PEAK:g} of full scale; give sound that is heard."
+            )
