@@ -43,7 +43,7 @@ def test_the_vqvae_there_and_back():
 def test_a_missing_field_is_named():
     hps = dict(cases.golden_hps()["vqvae"]["hps"])
     del hps["emb_width"]
-    with pytest.raises(CheckpointError, match="lack 'emb_width'; say what it is with .* --config"):
+    with pytest.raises(CheckpointError, match=r"lack 'emb_width'; say what it is with .* --config"):
         openai_config.vqvae_config(hps)
 
 

@@ -22,9 +22,7 @@ def test_a_song_and_its_windows() -> None:
     assert song.lyric_tokens == (1, 2, 3, 4, 5, 6)
     assert song.lyric_indices(SPAN) == (1, 2, 3, 4)
     window = song.window(SPAN)
-    assert window == LabelTokens(
-        span=SPAN, artist_id=1, genre_ids=(1, 2, -1, -1, -1), lyric_tokens=(2, 3, 4, 5)
-    )
+    assert window == LabelTokens(span=SPAN, artist_id=1, genre_ids=(1, 2, -1, -1, -1), lyric_tokens=(2, 3, 4, 5))
     assert window.packed() == (600, 200, 200, 1, 1, 2, -1, -1, -1, 2, 3, 4, 5)
     assert song.window(SPAN, "float32") == window
 
@@ -49,15 +47,11 @@ def test_unknown_names_are_refused_or_zero() -> None:
 
 def test_bad_durations_are_refused() -> None:
     for total in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(
-            LabelError, match=r"total_duration_s is .*: give a length in seconds above 0, or None"
-        ):
+        with pytest.raises(LabelError, match=r"total_duration_s is .*: give a length in seconds above 0, or None"):
             Labels(total_duration_s=total)
     for offset in (-1.0, math.nan):
         with pytest.raises(LabelError, match=r"offset_s is .*: give a position in seconds, 0 or more"):
             Labels(offset_s=offset)
-    with pytest.raises(
-        LabelError, match=r"offset_s is 9\.0 in a song of 9\.0 seconds: music must start before"
-    ):
+    with pytest.raises(LabelError, match=r"offset_s is 9\.0 in a song of 9\.0 seconds: music must start before"):
         Labels(total_duration_s=9.0, offset_s=9.0)
     assert Labels(offset_s=9.0).total_duration_s is None

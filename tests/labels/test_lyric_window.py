@@ -24,31 +24,23 @@ def span(total: int, offset: int, window: int) -> SongSpan:
 
 
 @given(st.integers(0, 3000), st.integers(0, 600), spans(), ROUNDINGS)
-def test_window_is_a_run_inside_the_lyrics(
-    characters: int, tokens: int, where: SongSpan, rounding: Rounding
-) -> None:
+def test_window_is_a_run_inside_the_lyrics(characters: int, tokens: int, where: SongSpan, rounding: Rounding) -> None:
     indices = lyric_indices(characters, tokens, where, rounding)
     real = [index for index in indices if index >= 0]
     assert len(indices) == tokens
     assert len(real) == min(characters, tokens)
     assert indices == (-1,) * (tokens - len(real)) + tuple(real)  # padding only on the left
-    assert not real or (
-        real == list(range(real[0], real[0] + len(real))) and 0 <= real[0] <= real[-1] < characters
-    )
+    assert not real or (real == list(range(real[0], real[0] + len(real))) and 0 <= real[0] <= real[-1] < characters)
 
 
 @given(st.integers(601, 3000), spans(), spans())
-def test_later_windows_never_see_earlier_characters(
-    characters: int, first: SongSpan, second: SongSpan
-) -> None:
+def test_later_windows_never_see_earlier_characters(characters: int, first: SongSpan, second: SongSpan) -> None:
     later = span(first.total_length_samples, first.total_length_samples - 1, first.window_length_samples)
     assert lyric_indices(characters, 600, first)[0] <= lyric_indices(characters, 600, later)[0]
 
 
 @given(st.integers(1, 3000), st.integers(1, 600), spans())
-def test_the_two_roundings_differ_by_one_character_at_most(
-    characters: int, tokens: int, where: SongSpan
-) -> None:
+def test_the_two_roundings_differ_by_one_character_at_most(characters: int, tokens: int, where: SongSpan) -> None:
     double = lyric_indices(characters, tokens, where, "float64")
     single = lyric_indices(characters, tokens, where, "float32")
     assert abs(double[-1] - single[-1]) <= 1

@@ -60,9 +60,7 @@ def test_a_name_as_it_stands_in_the_list_is_found(folder: Path) -> None:
 
 def test_unknown_names_are_refused_with_close_ones(folder: Path) -> None:
     vocabulary = Vocabulary.released(folder, "v2")
-    with pytest.raises(
-        LabelError, match=r"artist 'Ada Loop' is not in the list of 6: use 'ada_the_loops' or 'unkn"
-    ):
+    with pytest.raises(LabelError, match=r"artist 'Ada Loop' is not in the list of 6: use 'ada_the_loops' or 'unkn"):
         vocabulary.artist_id("Ada Loop")
     with pytest.raises(LabelError, match=r"artist 'Zzz' is not in the list of 6: use 'unknown'\."):
         vocabulary.artist_id("Zzz")
@@ -100,16 +98,12 @@ def test_empty_data_set_knows_only_unknown() -> None:
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=8), st.randoms())
-def test_open_vocabulary_does_not_depend_on_the_order(
-    songs: list[tuple[str, str]], order: random.Random
-) -> None:
+def test_open_vocabulary_does_not_depend_on_the_order(songs: list[tuple[str, str]], order: random.Random) -> None:
     shuffled = list(songs)
     order.shuffle(shuffled)
     vocabulary = Vocabulary.from_songs(songs)
     assert Vocabulary.from_songs(shuffled + songs).fingerprint == vocabulary.fingerprint
-    assert sorted({number for _, number in vocabulary.artists.entries}) == list(
-        range(vocabulary.artists.id_count)
-    )
+    assert sorted({number for _, number in vocabulary.artists.entries}) == list(range(vocabulary.artists.id_count))
     for artist, genre in songs:
         assert normalise(artist, "open") in ("", "unknown") or vocabulary.artist_id(artist) > 0
         assert normalise(genre, "open") in ("", "unknown") or vocabulary.genre_ids(genre)[0] > 0
@@ -140,9 +134,7 @@ def test_damaged_json_is_refused(text: str) -> None:
 
 
 def test_search() -> None:
-    artists = Vocabulary.from_songs(
-        [(name, "") for name in ("Beat", "The Beatniks", "Bleat", "Choir")]
-    ).artists
+    artists = Vocabulary.from_songs([(name, "") for name in ("Beat", "The Beatniks", "Bleat", "Choir")]).artists
     assert artists.search("BEAT", 2) == ("Beat", "The Beatniks")
     assert artists.search("beat", 3) == ("Beat", "The Beatniks", "Bleat")
     assert artists.search("xyzzy") == ()

@@ -20,9 +20,7 @@ def test_top_k_keeps_the_k_largest(seed: int, k: int) -> None:
     kept = filtered > -torch.inf
     assert (kept.sum(dim=-1) == min(k, 17)).all()
     assert torch.equal(filtered[kept], logits[kept])
-    assert (
-        logits.masked_fill(kept, -torch.inf).amax(-1) <= logits.masked_fill(~kept, torch.inf).amin(-1)
-    ).all()
+    assert (logits.masked_fill(kept, -torch.inf).amax(-1) <= logits.masked_fill(~kept, torch.inf).amin(-1)).all()
 
 
 @given(SEEDS, st.floats(0.01, 1.0))
@@ -36,9 +34,7 @@ def test_top_p_keeps_the_smallest_set_that_exceeds_p(seed: int, p: float) -> Non
     assert torch.equal(filtered[kept], logits[kept])
     assert (mass >= p - 1e-5).all()
     assert (mass - least <= p + 1e-5).all()
-    assert (
-        logits.masked_fill(kept, -torch.inf).amax(-1) <= logits.masked_fill(~kept, torch.inf).amin(-1)
-    ).all()
+    assert (logits.masked_fill(kept, -torch.inf).amax(-1) <= logits.masked_fill(~kept, torch.inf).amin(-1)).all()
 
 
 def test_ties_with_the_kth_are_kept() -> None:

@@ -28,12 +28,8 @@ def test_examples() -> None:
 
 def test_bad_numbers_are_refused() -> None:
     for total, context in ((0, 4), (4, 0)):
-        with pytest.raises(
-            ConfigError, match=f"A song of {total} tokens in windows of {context}: both must be"
-        ):
+        with pytest.raises(ConfigError, match=f"A song of {total} tokens in windows of {context}: both must be"):
             window_starts(total, context, 1)
     for hop in (0, 5):
-        with pytest.raises(
-            ConfigError, match=rf"hop between windows is {hop} tokens: it must be 1\.\.4, else"
-        ):
+        with pytest.raises(ConfigError, match=rf"hop between windows is {hop} tokens: it must be 1\.\.4, else"):
             window_starts(10, 4, hop)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -17,6 +17,7 @@ _VORBIS_BLOCK_SAMPLES = 65_536
 Block = Float32[np.ndarray, "channels samples"]
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """A file that grows; it is complete after `close`."""
 

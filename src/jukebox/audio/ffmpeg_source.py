@@ -28,8 +28,8 @@ _LENGTH_TOLERANCE_S = 0.25
 class FfmpegSource:
     """A file that FFmpeg reads; MP3 and M4A seek, anything else is decoded from its beginning.
 
-    A range equals the same range of the whole file exactly, except for codecs that predict from more than a
-    second before (AAC Main and LTP, which hardly any file uses).
+    A range equals the same range of the whole file exactly, except where AAC fills bands with noise: the decoder
+    draws that by chance, from where it begins.
     """
 
     def __init__(self, path: Path, announced: str | None) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -34,6 +34,7 @@ class AudioInfo:
         return self.samples / self.sample_rate
 
 
+@runtime_checkable
 class Source(Protocol):
     """A sound file whose header has been read; the file is open only while `blocks` runs.
 

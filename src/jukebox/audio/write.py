@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -78,7 +77,7 @@ class Writer:
             rates = ", ".join(map(str, _MP3_SAMPLE_RATES))
             raise AudioError(f"MP3 has no sample rate of {sample_rate} Hz: choose one of {rates}, or another format")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Writer":
         with self._library_errors():
             self._folder = TemporaryDirectory(dir=self.path.parent, prefix=f".{self.path.stem[:40]}.")
         try:

@@ -19,8 +19,8 @@ from torch import Tensor
 from jukebox.nn.affine import AffineMap, convolution
 from jukebox.nn.conv1d import ResidualBlock
 
-Rows = Float[Tensor, "time channels"]
-OutputRows = Float[Tensor, "new_time width"]
+# Inside a chain rows are plain tensors [time, channels]: checking each of them would slow the tests tenfold.
+Rows = Tensor
 Room = Callable[[int], Rows]
 
 # Up to so many columns in all, a map's products are formed at once instead of tap by tap: a product of a few
@@ -217,13 +217,13 @@ class Chain:
         self.layers = list(layers)
         self.output = Window(like, outputs)
 
-    def push(self, rows: Rows) -> OutputRows:
+    def push(self, rows: Float[Tensor, "time channels"]) -> Float[Tensor, "new_time width"]:
         """Take the next rows of the signal; return those of the output that are final now."""
         self.layers[0].accept(len(rows)).copy_(rows)
         self._run(0)
         return self._take()
 
-    def finish(self) -> OutputRows:
+    def finish(self) -> Float[Tensor, "new_time width"]:
         """The rest of the output: the signal has ended, and the chain cannot be used again."""
         for index, layer in enumerate(self.layers):
             layer.end()
@@ -235,7 +235,7 @@ class Chain:
         for layer, room in zip(self.layers[first:], rooms[first:], strict=True):
             layer.run(room)
 
-    def _take(self) -> OutputRows:
+    def _take(self) -> Rows:
         rows = self.output.view(0, len(self.output))
         self.output.drop(len(rows))
         return rows

@@ -64,10 +64,10 @@ def _residuals(step: DownStep | UpStep, scratch: Scratch) -> Iterator[ResidualLa
 @torch.no_grad()
 def encode_stream(
     model: VQVAE,
-    blocks: Iterable[Float[Tensor, "channels samples"]],
+    blocks: Iterable[Float[Tensor, "channels _"]],
     levels: tuple[int, ...],
     chunk_samples: int = CHUNK_SAMPLES,
-) -> Iterator[dict[int, Int64[Tensor, " codes"]]]:
+) -> Iterator[dict[int, Int64[Tensor, " _"]]]:
     """Codes of the given levels as they become final, from sound in blocks of any size.
 
     The sound is followed by silence up to a multiple of the coarsest level's hop, so that the last samples have codes
@@ -102,10 +102,10 @@ def encode_stream(
 @torch.no_grad()
 def decode_stream(
     model: VQVAE,
-    blocks: Iterable[Int64[Tensor, " codes"]],
+    blocks: Iterable[Int64[Tensor, " _"]],
     level: int,
     chunk_samples: int = CHUNK_SAMPLES,
-) -> Iterator[Float[Tensor, "channels samples"]]:
+) -> Iterator[Float[Tensor, "channels _"]]:
     """The sound of one level's codes as it becomes final: codes * hop samples in all.
 
     Args:
