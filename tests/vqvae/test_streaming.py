@@ -63,7 +63,9 @@ def test_sound_is_that_of_the_whole_file() -> None:
         with torch.no_grad():
             whole = MODEL.decode(codes[level][None], level)[0]
         for chunk in (1000, 10**6):
-            torch.testing.assert_close(decode([codes[level]], level, chunk), whole, atol=AUDIO_TOLERANCE, rtol=0)
+            scale = whole.abs().max()  # random weights are loud: the tolerance is of full scale
+            streamed = decode([codes[level]], level, chunk)
+            torch.testing.assert_close(streamed / scale, whole / scale, atol=AUDIO_TOLERANCE, rtol=0)
 
 
 @settings(max_examples=10, deadline=None)

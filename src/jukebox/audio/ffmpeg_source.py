@@ -1,6 +1,7 @@
-"""Files that FFmpeg reads through PyAV: MP3, M4A, and all that libsndfile does not know.
+"""Files that FFmpeg reads through PyAV: MP3, M4A, Vorbis, Opus, and all that libsndfile does not know.
 
-libsndfile reads MP3 too, but its decoder prints warnings on the terminal.
+libsndfile 1.2.2 reads MP3, Vorbis and Opus too, but prints warnings about MP3 on the terminal, seeks to wrong samples
+in Vorbis, and the last block of an Opus file can be noise.
 """
 
 from collections.abc import Iterator
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 # A lossy decoder that starts in the middle needs some packets until its output is the usual one: an MP3 frame
-# uses up to ten frames before it. One second costs 3 ms and gave identical samples for MP3 and AAC.
+# uses up to ten frames before it. One second costs 3 ms and gave identical samples for all four formats.
 _PREROLL_S = 1.0
 # Lengths in MP4 headers include the encoder's delay or not, depending on the program that wrote them.
 _LENGTH_TOLERANCE_S = 0.25
 
 
 class FfmpegSource:
-    """A file that FFmpeg reads; MP3 and M4A seek, anything else is decoded from its beginning.
+    """A file that FFmpeg reads; these four formats seek, anything else is decoded from its beginning.
 
     A range equals the same range of the whole file exactly, except where AAC fills bands with noise: the decoder
     draws that by chance, from where it begins.
@@ -41,36 +42,42 @@ class FfmpegSource:
             with _open(path) as container:
                 if not container.streams.audio:
                     raise AudioError(f"{path} has no sound in it: give a {headers.READABLE} file")
-                first = next(_frames(container), None)
+                first, first_end_tick = next(_frames(container), (None, None))
                 if first is None:
                     raise _undecodable(path, announced)
                 stream, name = container.streams.audio[0], container.format.name
                 codec, duration_ticks = stream.codec_context.codec.canonical_name, stream.duration
-                tick_s = stream.time_base or Fraction(1, first.sample_rate)
-            name = "m4a" if "m4a" in name else name.split(",")[0]
-            reliable = name == "m4a" or (name == "mp3" and headers.mp3_counts_its_frames(path))
-            if duration_ticks is None or not reliable:
-                duration_ticks, reliable = _counted_ticks(path), False
+                self._samples_per_tick = (stream.time_base or Fraction(1, first.sample_rate)) * first.sample_rate
         except av.FFmpegError as error:
             raise _undecodable(path, announced) from error
-        self._samples_per_tick = tick_s * first.sample_rate
+        name = "m4a" if "m4a" in name else name.split(",")[0]
+        # The place of the first decoded sample on the file's own clock.
+        self._origin_samples = round((first_end_tick or 0) * self._samples_per_tick) - first.samples
+        self._cut = name == "ogg" and not headers.ogg_is_complete(path)
+        counted = name == "mp3" and headers.mp3_counts_its_frames(path)
+        reliable = name == "m4a" or counted or (codec == "vorbis" and not self._cut)
+        if duration_ticks is not None and reliable:
+            samples = round(duration_ticks * self._samples_per_tick)
+        else:
+            samples = round(_last_tick(path) * self._samples_per_tick) - self._origin_samples
+            reliable = False
+        self.promised_samples = samples if reliable else None
         self.info = AudioInfo(
             sample_rate=first.sample_rate,
             channels=first.layout.nb_channels,
-            samples=round(duration_ticks * self._samples_per_tick),
+            samples=samples,
             container=name,
             codec=codec,
         )
-        self.promised_samples = self.info.samples if reliable else None
         # Time stamps name the exact sample only where they are at least as fine as the sample rate.
-        seeks = name in ("mp3", "m4a") and self._samples_per_tick.numerator == 1
-        self._first_tick = first.pts if seeks else None
+        precise = first_end_tick is not None and self._samples_per_tick.numerator == 1
+        self._seeks = precise and (name in ("mp3", "m4a") or codec in ("vorbis", "opus"))
 
     def blocks(self, start_samples: int) -> Iterator[Samples]:
         """Yield blocks, one per packet, from `start_samples` on."""
         seek_samples = start_samples - round(_PREROLL_S * self.info.sample_rate)
         found = False
-        if self._first_tick is not None and seek_samples > 0:
+        if self._seeks and seek_samples > 0:
             for block in self._blocks(start_samples, seek_samples):
                 found = True
                 yield block
@@ -85,10 +92,12 @@ class FfmpegSource:
         try:
             with _open(self.path) as container:
                 if seek_samples:
-                    self._seek(container, seek_samples)
-                for frame in _frames(container):
+                    tick = (self._origin_samples + seek_samples) / self._samples_per_tick
+                    container.seek(int(tick), stream=container.streams.audio[0])
+                for frame, end_tick in _frames(container):
                     if position is None:
-                        position = self._position(frame)
+                        end = round((end_tick or 0) * self._samples_per_tick) - self._origin_samples
+                        position = end - frame.samples
                     block = _float_samples(frame)
                     if (frame.sample_rate, block.shape[1]) != (rate, self.info.channels):
                         raise broken(self, position)
@@ -101,15 +110,9 @@ class FfmpegSource:
         except av.FFmpegError as error:
             if position is not None:
                 raise broken(self, position) from error
-        if position is not None and promised is not None and position < promised - _LENGTH_TOLERANCE_S * rate:
+        shortest = 0 if promised is None else promised - _LENGTH_TOLERANCE_S * rate
+        if position is not None and (self._cut or position < shortest):
             raise broken(self, position)
-
-    def _seek(self, container: "InputContainer", samples: int) -> None:
-        tick = (self._first_tick or 0) + int(samples / self._samples_per_tick)
-        container.seek(tick, stream=container.streams.audio[0])
-
-    def _position(self, frame: "AudioFrame") -> int:
-        return round(((frame.pts or 0) - (self._first_tick or 0)) * self._samples_per_tick)
 
 
 def _open(path: Path) -> "InputContainer":
@@ -119,8 +122,12 @@ def _open(path: Path) -> "InputContainer":
     return av.open(str(path), metadata_errors="ignore", options={"protocol_whitelist": "file"})
 
 
-def _frames(container: "InputContainer") -> Iterator["AudioFrame"]:
-    """Decode the first audio stream; junk before its first and after its last good packet is passed over."""
+def _frames(container: "InputContainer") -> Iterator[tuple["AudioFrame", int | None]]:
+    """Decode the first audio stream; junk before its first and after its last good packet is passed over.
+
+    With each frame comes the time at which its packet ends. The time at which a Vorbis packet begins is wrong by
+    some hundred samples at the beginning of a page, its end never.
+    """
     import av
 
     damage: av.FFmpegError | None = None
@@ -134,7 +141,9 @@ def _frames(container: "InputContainer") -> Iterator["AudioFrame"]:
         if frames and damage is not None:
             raise damage
         begun = begun or bool(frames)
-        yield from frames
+        end_tick = packet.pts + packet.duration if packet.pts is not None and packet.duration else None
+        for frame in frames:
+            yield frame, end_tick
 
 
 def _float_samples(frame: "AudioFrame") -> Samples:
@@ -147,10 +156,11 @@ def _float_samples(frame: "AudioFrame") -> Samples:
     return values.astype(np.float32)
 
 
-def _counted_ticks(path: Path) -> int:
-    """Count the length packet by packet, undecoded: headers without a length lead FFmpeg to guess."""
+def _last_tick(path: Path) -> int:
+    """Find the end packet by packet, undecoded: headers without a length lead FFmpeg to guess."""
     with _open(path) as container:
-        return sum(packet.duration or 0 for packet in container.demux(container.streams.audio[0]))
+        packets = container.demux(container.streams.audio[0])
+        return max(((packet.pts or 0) + (packet.duration or 0) for packet in packets), default=0)
 
 
 def _undecodable(path: Path, announced: str | None) -> AudioError:

@@ -34,15 +34,19 @@ def announced_container(path: Path) -> str | None:
         raise AudioError(f"{path} is empty (0 bytes): fetch or export it again")
     try:
         with path.open("rb") as file:
-            head = file.read(12)
+            head = file.read(36)
     except OSError as error:
         raise AudioError(f"{path} cannot be opened ({error.strerror}): check its permissions") from error
-    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "wav"
-    if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "aiff"
     if head[4:8] == b"ftyp":
         return "m4a"
+    if head[:4] == b"OggS" and head[28:] == b"OpusHead":
+        return "opus"
+    if head[:4] == b"OggS" and head[28:35] == b"\x01vorbis":
+        return "vorbis"
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 

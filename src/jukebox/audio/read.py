@@ -19,6 +19,8 @@ SAMPLE_RATE = 44_100
 
 # A FLAC file that was written into a pipe does not know its length: libsndfile then says 2**63 - 1.
 _ENDLESS_SAMPLES = 2**62
+# FFmpeg mistakes the length of Vorbis sound that fits into one Ogg page, which holds at most 64 KiB.
+_TINY_OGG_BYTES = 2**17
 # A resampled range begins this much earlier, at the lower of the two rates: more than the resampler's filter.
 _FILTER_SAMPLES = 1024
 
@@ -92,7 +94,8 @@ def stream(
 def _open_source(path: str | Path) -> Source:
     path = Path(path).absolute()
     container = headers.announced_container(path)
-    if container in (None, "m4a"):
+    tiny = path.stat().st_size < _TINY_OGG_BYTES
+    if container in (None, "m4a", "opus") or (container == "vorbis" and not tiny):
         return FfmpegSource(path, container)
     import soundfile
 

@@ -1,4 +1,7 @@
-"""Files that libsndfile reads (WAV, FLAC, Ogg, AIFF and relatives): fast, seeking to the exact sample."""
+"""Files that libsndfile reads: WAV, FLAC, AIFF and relatives, with seeking to the exact sample.
+
+Ogg is read from its beginning: libsndfile 1.2.2 lands beside the sample there, in the last page always.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +43,8 @@ class SoundFileSource:
 
         with soundfile.SoundFile(self.path) as file:
             try:
-                position = file.seek(min(start_samples, file.frames))
+                place = 0 if self.info.container == "ogg" else start_samples
+                position = file.seek(min(place, file.frames))
             except soundfile.LibsndfileError:
                 position = None
             else:

@@ -28,6 +28,10 @@ Room = Callable[[int], Rows]
 _NARROW = 16
 
 
+# Numbers in one activation of a residual block at a time: 2 MiB of float32.
+_TILE_ELEMENTS = 1 << 19
+
+
 class Window:
     """The rows that a layer still needs: appended at one end, dropped at the other, contiguous all the time."""
 
@@ -183,6 +187,7 @@ class ResidualLayer:
         self.taps, self.bias = [tap.matrix for tap in dilated.taps], dilated.bias
         self.pointwise, self.pointwise_bias = pointwise.taps[0].matrix, pointwise.bias
         self.scale, self.scratch = block.scale, scratch
+        self.tile = max(1, _TILE_ELEMENTS // self.width)
         self.window = Window(self.bias, self.width)
         self.window.grow(self.dilation).zero_()
 
@@ -199,15 +204,22 @@ class ResidualLayer:
         count = len(self.window) - 2 * self.dilation
         if count <= 0:
             return
-        rectified, hidden = self.scratch.take((len(self.window), self.width), (count, self.hidden_width))
-        torch.clamp_min(self.window.view(0, len(self.window)), 0, out=rectified)
-        first, middle, last = (rectified[tap * self.dilation :][:count] for tap in range(3))
-        torch.addmm(self.bias, first, self.taps[0], out=hidden)
-        hidden.addmm_(middle, self.taps[1]).addmm_(last, self.taps[2]).relu_()
         result = room(count)
-        torch.add(self.window.view(self.dilation, count), self.pointwise_bias, alpha=self.scale, out=result)
-        result.addmm_(hidden, self.pointwise, alpha=self.scale)
+        for start in range(0, count, self.tile):
+            self._block(start, result[start : start + self.tile])
         self.window.drop(count)
+
+    def _block(self, start: int, result: Rows) -> None:
+        count = len(result)
+        span = count + 2 * self.dilation
+        rectified, hidden = self.scratch.take((span, self.width), (count, self.hidden_width))
+        torch.clamp_min(self.window.view(start, span), 0, out=rectified)
+        torch.addmm(self.bias, rectified[:count], self.taps[0], out=hidden)
+        hidden.addmm_(rectified[self.dilation : self.dilation + count], self.taps[1])
+        hidden.addmm_(rectified[2 * self.dilation :], self.taps[2]).relu_()
+        identity = self.window.view(start + self.dilation, count)
+        torch.add(identity, self.pointwise_bias, alpha=self.scale, out=result)
+        result.addmm_(hidden, self.pointwise, alpha=self.scale)
 
 
 class Chain:
