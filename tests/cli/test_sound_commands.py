@@ -87,7 +87,7 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     assert "levels '3' are not among 0 to 2" in refused(capsys, *encode, "tiny", "--levels", "3")
     assert "--threads is 0" in refused(capsys, *encode, "tiny", "--threads", "0")
     assert "no-such-model" in refused(capsys, *encode, "no-such-model")
-    assert "start" in refused(capsys, *encode, "tiny", "--start", "100")
+    assert "3.00 s long: begin before its end" in refused(capsys, *encode, "tiny", "--start", "100")
     assert not out.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["short.wav", "silent.wav", "song.flac", "text.wav"]
 
