@@ -197,12 +197,9 @@ def table(seconds: int, threads: int, rounds: int, rate: float) -> list[dict[str
         for side, found in runs.items():
             found.append(measure(side, seconds, threads))
     rows: list[dict[str, float | str]] = []
-    print(
-        f"\n{seconds} s of sound, {threads} thread(s), median of {rounds} alternating rounds, x real time per CPU-second"
-    )
-    print(
-        "| work | peer | ours | ratio (asked) | limit | share of it | ours by the clock |\n|---|---|---|---|---|---|---|"
-    )
+    print(f"\n{seconds} s of sound, {threads} thread(s), median of {rounds} rounds, x real time per CPU-second")
+    print("| work | peer | ours | ratio (asked) | limit | share of it | ours by the clock |")
+    print("|---|---|---|---|---|---|---|")
     for task, name in zip(TASKS, NAMES, strict=True):
         theirs, mine = (statistics.median(run[task] for run in runs[side]) for side in ("peer", "ours"))
         clock = statistics.median(run[f"{task}_clock"] for run in runs["ours"])
@@ -229,7 +226,9 @@ def hour(threads: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, _ = _model_and_sound(10)
-        store.save(folder / "model", model.state_dict(), model.config, source={"origin": "random weights for the benchmark"})
+        store.save(
+            folder / "model", model.state_dict(), model.config, source={"origin": "random weights for the benchmark"}
+        )
         random = torch.Generator().manual_seed(0)
         with Writer(folder / "hour.flac", channels=2, sample_rate=48000) as writer:
             for _ in range(360):

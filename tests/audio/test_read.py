@@ -99,7 +99,7 @@ def test_blocks_of_one_sample(tmp_path: Path) -> None:
     assert torch.equal(torch.cat(blocks, dim=1), audio)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from(["wav", "flac", "ogg", "opus", "mp3", "m4a", "plain_mp3", "aac"]),
     start_s=st.floats(0, 3.6),

@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.output or arguments.recording.parent
     file = encode(model, arguments, levels)
     print("level  hop  spectral convergence    SI-SDR  log-mel distance  file")
+    segments = 0
     for level in levels:
         path = folder / f"{arguments.recording.stem}.level_{level}.{arguments.format}"
         found = _reconstruct(model, file, level, path, arguments)
@@ -45,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"  {found.log_mel_distance:16.4f}  {path}",
             flush=True,
         )
-    print(f"Means over {found.segments} segments of 3 s that are not silent; dB of the mean ratio.")
+        segments = found.segments
+    print(f"Means over {segments} segments of 3 s that are not silent; dB of the mean ratio.")
     return 0
 
 

@@ -89,5 +89,6 @@ class Recording:
             )
         if peak <= SILENCE_PEAK:
             raise AudioError(
-                f"{options.recording} is silent, nowhere above {SILENCE_PEAK:g} of full scale; give sound that is heard."
+                f"{options.recording} is silent, nowhere above {SILENCE_PEAK:g} of full scale; "
+                "give sound that is heard."
             )

@@ -38,8 +38,7 @@ def lyric_indices(
     """
     if character_count < 0 or token_count < 0:
         raise LabelError(
-            f"A lyric window of {token_count} tokens from {character_count} characters: "
-            "neither count may be negative."
+            f"A lyric window of {token_count} tokens from {character_count} characters: neither count may be negative."
         )
     if character_count <= token_count:
         return (PADDING_INDEX,) * (token_count - character_count) + tuple(range(character_count))

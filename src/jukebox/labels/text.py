@@ -32,9 +32,7 @@ class LyricAlphabet(Config):
             raise ConfigError("The lyric alphabet is empty: give the characters that lyrics may contain.")
         twice = sorted({c for c in self.characters if self.characters.count(c) > 1})
         if twice:
-            raise ConfigError(
-                f"The lyric alphabet has {''.join(twice)!r} more than once: give each character once."
-            )
+            raise ConfigError(f"The lyric alphabet has {''.join(twice)!r} more than once: give each character once.")
 
     @property
     def token_count(self) -> int:

@@ -63,9 +63,7 @@ class TimeGrid(Config):
         if not self.hops or min(self.hops) < 1:
             raise ConfigError(f"hops is {self.hops}: give one positive number of samples per level.")
         if any(coarse % fine for fine, coarse in pairwise(self.hops)):
-            raise ConfigError(
-                f"hops is {self.hops}: each must be a multiple of the one before, finest level first."
-            )
+            raise ConfigError(f"hops is {self.hops}: each must be a multiple of the one before, finest level first.")
 
     @property
     def coarsest_hop(self) -> int:
@@ -120,7 +118,5 @@ class TimeGrid(Config):
 
     def _hop(self, level: int) -> int:
         if not 0 <= level < len(self.hops):
-            raise ConfigError(
-                f"There is no level {level}: the levels are 0..{len(self.hops) - 1}, 0 the finest."
-            )
+            raise ConfigError(f"There is no level {level}: the levels are 0..{len(self.hops) - 1}, 0 the finest.")
         return self.hops[level]

@@ -28,25 +28,21 @@ _PUNCTUATION = {
 }
 _LATIN = _pairs("Æ=AE Ǣ=AE Ǽ=AE Œ=OE Ŋ=NG ẞ=SS ĸ=k Ǝ=3 Ə= ə=")
 _CYRILLIC = _pairs(
-    "Ѐ=Ie Ё=Io Ѓ=Gj Ї=Yi Ћ=Tsh Ќ=Kj Й=I Ю=Iu Я=Ia Ґ=G' Ә= "
-    "ѐ=ie ё=io ѓ=gj ї=yi ћ=tsh ќ=kj й=i ю=iu я=ia ґ=g' ә="
+    "Ѐ=Ie Ё=Io Ѓ=Gj Ї=Yi Ћ=Tsh Ќ=Kj Й=I Ю=Iu Я=Ia Ґ=G' Ә= ѐ=ie ё=io ѓ=gj ї=yi ћ=tsh ќ=kj й=i ю=iu я=ia ґ=g' ә="
 )
 _GREEK = _pairs("Β=B Η=E Ξ=Ks Υ=U Φ=Ph Χ=Kh β=b η=e υ=u φ=ph χ=kh")
 _HEBREW = _pairs(
     "א=A ב=b ח=KH ך=k כ=k ע= ף=p פ=p ץ=TS צ=TS ק=q ש=SH \u05b0= \u05bc=' \u05c1="  # sheva, dagesh, shin dot
 )
 _ARABIC = _pairs(
-    "ء= ؤ=w' إ= ئ=y' ة= ح=H ص=S ض=D ط=T ظ=Z ع= غ=G ى= "
-    "\u064b=an \u064c=un \u064d=in \u0651=W"  # tanwin, shadda
+    "ء= ؤ=w' إ= ئ=y' ة= ح=H ص=S ض=D ط=T ظ=Z ع= غ=G ى= \u064b=an \u064c=un \u064d=in \u0651=W"  # tanwin, shadda
 )
 _ARMENIAN = _pairs("Թ=T Չ=Ch Ց=Ts Փ=P Ք=K թ=t չ=ch ց=ts փ=p ք=k Ռ=Rh ռ=rh Ը=E ը=e")
 _THAI = _pairs("จ=cch ฤ=R ฦ=L อ= า=aa ี=ii ื=uue ู=uu")
 _JAPANESE = {
     "、": ", ",
     "。": ". ",
-    **_pairs(
-        "っ=tsu じ=zi ぢ=di づ=du ふ=hu を=wo ゐ=wi ゑ=we ッ=tsu ジ=zi ヂ=di ヅ=du フ=hu ヲ=wo ヰ=wi ヱ=we"
-    ),
+    **_pairs("っ=tsu じ=zi ぢ=di づ=du ふ=hu を=wo ゐ=wi ゑ=we ッ=tsu ジ=zi ヂ=di ヅ=du フ=hu ヲ=wo ヰ=wi ヱ=we"),
     **_pairs('・= 々=" ゛=: ゜=; ゙=: ゚=; ﾞ=: ﾟ=;'),
     **dict.fromkeys("』〉》", " "),
     **dict.fromkeys("『〈《", ""),

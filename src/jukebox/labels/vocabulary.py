@@ -103,9 +103,7 @@ class NameList:
             LabelError: when no name has that number.
         """
         if number not in self._names:
-            raise LabelError(
-                f"No {self.kind} has the number {number}: they go from 0 to {self.id_count - 1}."
-            )
+            raise LabelError(f"No {self.kind} has the number {number}: they go from 0 to {self.id_count - 1}.")
         return tuple(sorted(self._names[number]))
 
     def search(self, text: str, limit: int = 10) -> tuple[str, ...]:
@@ -271,8 +269,6 @@ def _read_list(path: Path) -> Entries:
             continue
         name, _, number = line.rpartition(";")
         if not number.isdecimal() or ";" not in line:
-            raise DataError(
-                f"Line {place} of {path} is {line!r}; expected name;number: download the list again."
-            )
+            raise DataError(f"Line {place} of {path} is {line!r}; expected name;number: download the list again.")
         entries.append((name, int(number)))
     return tuple(entries)

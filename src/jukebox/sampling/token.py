@@ -33,9 +33,7 @@ def filter_logits(
         if not 0 < top_p <= 1:
             raise ConfigError(f"top_p is {top_p}: give a probability above 0, up to 1, or None to keep all.")
         descending, order = logits.sort(dim=-1, descending=True)
-        cumulative = (
-            descending.float().softmax(dim=-1).cumsum(dim=-1)
-        )  # float32: half precision loses the tail
+        cumulative = descending.float().softmax(dim=-1).cumsum(dim=-1)  # float32: half precision loses the tail
         dropped = torch.zeros_like(logits, dtype=torch.bool)
         dropped[..., 1:] = cumulative[..., :-1] > top_p
         logits = logits.masked_fill(dropped.scatter(-1, order, dropped), -torch.inf)
