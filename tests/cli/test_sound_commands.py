@@ -86,6 +86,7 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     assert "is a folder" in refused(capsys, "encode", tmp_path, "-o", out, "--model", "tiny")
     assert "levels '3' are not among 0 to 2" in refused(capsys, *encode, "tiny", "--levels", "3")
     assert "--threads is 0" in refused(capsys, *encode, "tiny", "--threads", "0")
+    assert "--device is 'abacus'" in refused(capsys, *encode, "tiny", "--device", "abacus")
     assert "no-such-model" in refused(capsys, *encode, "no-such-model")
     assert "3.00 s long: begin before its end" in refused(capsys, *encode, "tiny", "--start", "100")
     assert not out.exists()

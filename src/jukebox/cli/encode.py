@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jukebox.cli.progress import progress
-from jukebox.cli.recording import Recording, add_model_options, add_recording_options, load_model, parse_levels
+from jukebox.cli.recording import add_model_options, add_recording_options, load_model, parse_levels, recording_for
 
 if TYPE_CHECKING:
     from jukebox.checkpoints.codes import CodesFile
@@ -43,7 +43,7 @@ def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...
     from jukebox.vqvae.streaming import encode_stream
 
     config = model.config
-    recording = Recording(arguments=arguments, sample_rate=config.sample_rate, minimum_samples=config.hops[-1])
+    recording = recording_for(model, arguments)
     pieces: dict[int, list[torch.Tensor]] = {level: [] for level in levels}
     samples = 0
     with progress("encoding", recording.duration_s(), "s") as advance:
@@ -57,7 +57,7 @@ def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...
         done = 0
         for codes in encode_stream(model, counted(), levels):
             for level, piece in codes.items():
-                pieces[level].append(piece.to(torch.int32))
+                pieces[level].append(piece.to("cpu", torch.int32))
             advance((samples - done) / config.sample_rate)
             done = samples
     header = CodesHeader(

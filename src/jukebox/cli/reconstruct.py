@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jukebox.cli.encode import encode
 from jukebox.cli.progress import progress
-from jukebox.cli.recording import Recording, add_model_options, add_recording_options, load_model, parse_levels
+from jukebox.cli.recording import add_model_options, add_recording_options, load_model, parse_levels, recording_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,6 @@ def _reconstruct(
     from jukebox.vqvae.streaming import decode_stream
 
     config = model.config
-    recording = Recording(arguments=arguments, sample_rate=config.sample_rate, minimum_samples=config.hops[-1])
     meter = ReconstructionMeter(config.sample_rate)
     tags = Tags(title=f"{arguments.recording.stem}, level {level}", model=str(arguments.model))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +67,8 @@ def _reconstruct(
         progress(f"decoding level {level}", file.header.length_samples / config.sample_rate, "s") as advance,
         Writer(path, channels=1, sample_rate=config.sample_rate, tags=tags) as writer,
     ):
-        decoded = decode_stream(model, [file.codes[level]], level)
-        for target, estimate in _side_by_side(recording.blocks(), decoded):
+        decoded = decode_stream(model, [file.codes[level].to(model.vectors(level).device)], level)
+        for target, estimate in _side_by_side(recording_for(model, arguments).blocks(), decoded):
             meter.add(target, estimate)
             writer.write(estimate)
             advance(target.shape[1] / config.sample_rate)
@@ -82,6 +81,7 @@ def _side_by_side(targets: Iterator["Tensor"], estimates: Iterator["Tensor"]) ->
 
     waiting = torch.empty(1, 0)
     for target in targets:
+        waiting = waiting.to(target.device)
         while waiting.shape[1] < target.shape[1]:
             waiting = torch.cat([waiting, next(estimates)], 1)
         yield target, waiting[:, : target.shape[1]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jukebox.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from jukebox.vqvae.vqvae import VQVAE
@@ -29,20 +30,32 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a model's folder, a .pth.tar file, a released model that is in the cache, or tiny (random, for tests)",
     )
+    parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
     parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
 
 
 def load_model(arguments: argparse.Namespace) -> "VQVAE":
-    """The VQ-VAE that the options name."""
+    """The VQ-VAE that the options name, on their device."""
     import torch
 
     from jukebox.checkpoints.load import load_vqvae
+
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    # Codes are those of the original only in float32: convolutions would use 10-bit mantissas otherwise.
+    torch.backends.cudnn.allow_tf32 = False
 
     if arguments.threads is not None:
         if arguments.threads < 1:
             raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 or more.")
         torch.set_num_threads(arguments.threads)
-    return load_vqvae(arguments.model)
+    model = load_vqvae(arguments.model)
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"--device is {device!r}, which cannot be used ({reason}); use cpu or leave it out."
+        ) from error
 
 
 def parse_levels(text: str | None, count: int) -> tuple[int, ...]:
@@ -55,13 +68,24 @@ def parse_levels(text: str | None, count: int) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-@dataclass(kw_only=True)
+def recording_for(model: "VQVAE", arguments: argparse.Namespace) -> "Recording":
+    """The recording that the options name, as the model takes it."""
+    return Recording(
+        arguments=arguments,
+        sample_rate=model.config.sample_rate,
+        minimum_samples=model.config.hops[-1],
+        device=model.vectors(0).device,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recording:
-    """A recording mixed down to one channel at the model's sample rate."""
+    """A recording mixed down to one channel at the model's sample rate, on the model's device."""
 
     arguments: argparse.Namespace
     sample_rate: int
     minimum_samples: int
+    device: "torch.device"
 
     def duration_s(self) -> float:
         """Length of the part that is asked for, by the file's header."""
@@ -81,7 +105,7 @@ class Recording:
         for piece in pieces:
             block = mix_down(piece, options.blend)
             samples, peak = samples + block.shape[1], max(peak, float(block.abs().max()))
-            yield block
+            yield block.to(self.device)
         if samples < self.minimum_samples:
             raise AudioError(
                 f"{options.recording} is too short: {samples} samples at {self.sample_rate} Hz; "

@@ -9,7 +9,7 @@ intermediates that travel through main memory. Each layer writes straight into t
 Chains hold the state; the modules are read only.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -232,20 +232,20 @@ class Chain:
     def push(self, rows: Float[Tensor, "time channels"]) -> Float[Tensor, "new_time width"]:
         """Take the next rows of the signal; return those of the output that are final now."""
         self.layers[0].accept(len(rows)).copy_(rows)
-        self._run(0)
+        for layer, room in self._connected():
+            layer.run(room)
         return self._take()
 
     def finish(self) -> Float[Tensor, "new_time width"]:
         """The rest of the output: the signal has ended, and the chain cannot be used again."""
-        for index, layer in enumerate(self.layers):
+        for layer, room in self._connected():
             layer.end()
-            self._run(index)
+            layer.run(room)
         return self._take()
 
-    def _run(self, first: int) -> None:
-        rooms = [layer.accept for layer in self.layers[1:]] + [self.output.grow]
-        for layer, room in zip(self.layers[first:], rooms[first:], strict=True):
-            layer.run(room)
+    def _connected(self) -> Iterator[tuple[Layer, Room]]:
+        """Each layer with the room that the next one gives it."""
+        return zip(self.layers, [*(layer.accept for layer in self.layers[1:]), self.output.grow], strict=True)
 
     def _take(self) -> Rows:
         rows = self.output.view(0, len(self.output))
