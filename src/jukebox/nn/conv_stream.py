@@ -2,8 +2,8 @@
 
 A chain takes rows [time, channels] as they come and returns the rows that have become final; `finish` returns the
 rest. Each layer keeps just the rows that its kernel still needs, so nothing is computed twice and the zeros beyond
-the two ends of the signal enter where the whole-window form puts them. A layer's chunk stays in a core's cache, where
-a convolution is one matrix product per tap: near the machine's matrix rate, against a third of it for full-length
+the two ends of the signal enter where the whole-window form puts them. A convolution is one matrix product per tap on
+slices of rows that are still in a cache: near the machine's matrix rate, against a third of it for full-length
 intermediates that travel through main memory. Each layer writes straight into the window of the next.
 
 Chains hold the state; the modules are read only.
@@ -26,7 +26,6 @@ Room = Callable[[int], Rows]
 # Up to so many columns in all, a map's products are formed at once instead of tap by tap: a product of a few
 # columns runs at the speed of memory.
 _NARROW = 16
-
 
 # Numbers in one activation of a residual block at a time: 2 MiB of float32.
 _TILE_ELEMENTS = 1 << 19
