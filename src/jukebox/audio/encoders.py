@@ -111,12 +111,19 @@ class VorbisEncoder:
         self._file = soundfile.SoundFile(
             path, "w", sample_rate, channels, format="OGG", subtype="VORBIS", compression_level=0.2
         )
+        self._held = np.zeros((channels, 0), np.float32)
 
     def write(self, block: Block) -> None:
-        """Append sound."""
-        for start in range(0, block.shape[1], _VORBIS_BLOCK_SAMPLES):
-            self._file.write(block[:, start : start + _VORBIS_BLOCK_SAMPLES].T)
+        """Append sound; the encoder is given blocks of one length, as what it makes depends on theirs."""
+        joined = np.concatenate((self._held, block), axis=1)
+        whole = joined.shape[1] // _VORBIS_BLOCK_SAMPLES * _VORBIS_BLOCK_SAMPLES
+        for start in range(0, whole, _VORBIS_BLOCK_SAMPLES):
+            self._file.write(joined[:, start : start + _VORBIS_BLOCK_SAMPLES].T)
+        self._held = joined[:, whole:].copy()
 
     def close(self) -> None:
-        """Write the last page."""
-        self._file.close()
+        """Write what is held and the last page."""
+        try:
+            self._file.write(self._held.T)
+        finally:
+            self._file.close()

@@ -5,6 +5,7 @@ in Vorbis, and the last block of an Opus file can be noise.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 # A lossy decoder that starts in the middle needs some packets until its output is the usual one: an MP3 frame
 # uses up to ten frames before it. One second costs 3 ms and gave identical samples for all four formats.
 _PREROLL_S = 1.0
+# A lost Ogg page leaves a hole; time stamps of other formats have holes for other reasons.
+_HOLE_TOLERANCE_S = 0.05
 # Lengths in MP4 headers include the encoder's delay or not, depending on the program that wrote them.
 _LENGTH_TOLERANCE_S = 0.25
+
+# FFmpeg's names of what it may open. Play lists are not among them: it would wait for the network for ever.
+_FORMATS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpc,mpegts,ogg,tta,w64,wav,wv"
 
 
 class FfmpegSource:
@@ -35,7 +41,7 @@ class FfmpegSource:
 
     def __init__(self, path: Path, announced: str | None) -> None:
         """Read the header of `path`; `announced` is the container that its first bytes name, if they do."""
-        import av
+        from av.error import FFmpegError
 
         self.path = path
         try:
@@ -48,7 +54,7 @@ class FfmpegSource:
                 stream, name = container.streams.audio[0], container.format.name
                 codec, duration_ticks = stream.codec_context.codec.canonical_name, stream.duration
                 self._samples_per_tick = (stream.time_base or Fraction(1, first.sample_rate)) * first.sample_rate
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             raise _undecodable(path, announced) from error
         name = "m4a" if "m4a" in name else name.split(",")[0]
         # The place of the first decoded sample on the file's own clock.
@@ -85,7 +91,7 @@ class FfmpegSource:
             yield from self._blocks(start_samples, 0)
 
     def _blocks(self, start_samples: int, seek_samples: int) -> Iterator[Samples]:
-        import av
+        from av.error import FFmpegError
 
         rate, promised = self.info.sample_rate, self.promised_samples
         position = None if seek_samples else 0
@@ -95,11 +101,11 @@ class FfmpegSource:
                     tick = (self._origin_samples + seek_samples) / self._samples_per_tick
                     container.seek(int(tick), stream=container.streams.audio[0])
                 for frame, end_tick in _frames(container):
-                    if position is None:
-                        end = round((end_tick or 0) * self._samples_per_tick) - self._origin_samples
-                        position = end - frame.samples
+                    end = round((end_tick or 0) * self._samples_per_tick) - self._origin_samples
+                    position = end - frame.samples if position is None else position
                     block = _float_samples(frame)
-                    if (frame.sample_rate, block.shape[1]) != (rate, self.info.channels):
+                    hole = self.info.container == "ogg" and end - len(block) - position > _HOLE_TOLERANCE_S * rate
+                    if hole or (frame.sample_rate, block.shape[1]) != (rate, self.info.channels):
                         raise broken(self, position)
                     if promised is not None:  # AAC fills its last frame: players leave that out
                         block = block[: max(0, promised - position)]
@@ -107,7 +113,7 @@ class FfmpegSource:
                     position += len(block)
                     if len(wanted):
                         yield wanted
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             if position is not None:
                 raise broken(self, position) from error
         shortest = 0 if promised is None else promised - _LENGTH_TOLERANCE_S * rate
@@ -115,11 +121,20 @@ class FfmpegSource:
             raise broken(self, position)
 
 
-def _open(path: Path) -> "InputContainer":
+def open_with_ffmpeg(path: Path, *, text_encoding: str = "utf-8", text_errors: str = "strict") -> "InputContainer":
+    """Open a local file that holds sound itself; text in another encoding raises UnicodeDecodeError if strict."""
     import av
 
-    # Text in odd encodings must not keep the sound from being read; play lists must not reach the network.
-    return av.open(str(path), metadata_errors="ignore", options={"protocol_whitelist": "file"})
+    return av.open(
+        str(path),
+        metadata_encoding=text_encoding,
+        metadata_errors=text_errors,
+        options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+    )
+
+
+def _open(path: Path) -> "InputContainer":
+    return open_with_ffmpeg(path, text_errors="ignore")
 
 
 def _frames(container: "InputContainer") -> Iterator[tuple["AudioFrame", int | None]]:
@@ -128,14 +143,14 @@ def _frames(container: "InputContainer") -> Iterator[tuple["AudioFrame", int | N
     With each frame comes the time at which its packet ends. The time at which a Vorbis packet begins is wrong by
     some hundred samples at the beginning of a page, its end never.
     """
-    import av
+    from av.error import FFmpegError
 
-    damage: av.FFmpegError | None = None
+    damage: FFmpegError | None = None
     begun = False
     for packet in container.demux(container.streams.audio[0]):
         try:
             frames = packet.decode()
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             damage = error if begun else None
             continue
         if frames and damage is not None:
@@ -158,9 +173,13 @@ def _float_samples(frame: "AudioFrame") -> Samples:
 
 def _last_tick(path: Path) -> int:
     """Find the end packet by packet, undecoded: headers without a length lead FFmpeg to guess."""
-    with _open(path) as container:
-        packets = container.demux(container.streams.audio[0])
-        return max(((packet.pts or 0) + (packet.duration or 0) for packet in packets), default=0)
+    from av.error import FFmpegError
+
+    last = 0
+    with _open(path) as container, suppress(FFmpegError):  # decoding will say where the file is damaged
+        for packet in container.demux(container.streams.audio[0]):
+            last = max(last, (packet.pts or 0) + (packet.duration or 0))
+    return last
 
 
 def _undecodable(path: Path, announced: str | None) -> AudioError:

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from pathlib import Path
 
 _HEADER = struct.Struct("<4sBBqIIIB")  # magic, version, flags, granule, serial, number, checksum, segments
 _CONTINUED = 1
@@ -34,17 +34,22 @@ class _Page:
         return _HEADER.pack(*fields, checksum, len(self.lacing)) + rest
 
 
-def replace_comments(source: BinaryIO, target: BinaryIO, fields: Mapping[str, str]) -> None:
+def replace_comments(source: Path, target: Path, fields: Mapping[str, str]) -> None:
     """Copy an Ogg file that holds one Vorbis stream, with `fields` as its comments.
 
     Args:
-        source: the file as the encoder wrote it, at its beginning.
-        target: where the copy goes.
+        source: the file as the encoder wrote it.
+        target: where the copy goes, another file.
         fields: names (printable ASCII without `=`) and texts.
     """
-    pages = _read_pages(source)
+    with target.open("wb") as copy:
+        for number, page in enumerate(_new_pages(_read_pages(source), fields)):
+            copy.write(replace(page, number=number).to_bytes())
+
+
+def _new_pages(pages: Iterator[_Page], fields: Mapping[str, str]) -> Iterator[_Page]:
     first = next(pages)
-    target.write(first.to_bytes())
+    yield first
     # The comment packet and the set-up packet fill the next pages; the sound begins on a page of its own.
     lacing, body = b"", b""
     while sum(length < 255 for length in lacing) < 2:
@@ -53,21 +58,17 @@ def replace_comments(source: BinaryIO, target: BinaryIO, fields: Mapping[str, st
     comment_segments = 1 + next(place for place, length in enumerate(lacing) if length < 255)
     comment_bytes = sum(lacing[:comment_segments])
     packets = (_comment_packet(body[:comment_bytes], fields), body[comment_bytes:])
-    number = first.number
-    for page in _header_pages(packets, first.serial):
-        number += 1
-        target.write(replace(page, number=number).to_bytes())
-    for page in pages:
-        number += 1
-        target.write(replace(page, number=number).to_bytes())
+    yield from _header_pages(packets, first.serial)
+    yield from pages
 
 
-def _read_pages(source: BinaryIO) -> Iterator[_Page]:
-    while len(header := source.read(_HEADER.size)) == _HEADER.size:
-        _, _, flags, granule, serial, number, _, segments = _HEADER.unpack(header)
-        lacing = source.read(segments)
-        body = source.read(sum(lacing))
-        yield _Page(flags=flags, granule=granule, serial=serial, number=number, lacing=lacing, body=body)
+def _read_pages(source: Path) -> Iterator[_Page]:
+    with source.open("rb") as file:
+        while len(header := file.read(_HEADER.size)) == _HEADER.size:
+            _, _, flags, granule, serial, number, _, segments = _HEADER.unpack(header)
+            lacing = file.read(segments)
+            body = file.read(sum(lacing))
+            yield _Page(flags=flags, granule=granule, serial=serial, number=number, lacing=lacing, body=body)
 
 
 def _header_pages(packets: tuple[bytes, bytes], serial: int) -> Iterator[_Page]:

@@ -19,8 +19,8 @@ SAMPLE_RATE = 44_100
 
 # A FLAC file that was written into a pipe does not know its length: libsndfile then says 2**63 - 1.
 _ENDLESS_SAMPLES = 2**62
-# FFmpeg mistakes the length of Vorbis sound that fits into one Ogg page, which holds at most 64 KiB.
-_TINY_OGG_BYTES = 2**17
+# FFmpeg mistakes the length of Vorbis sound that fits into one Ogg page: 64 KiB at most, and the headers.
+_TINY_OGG_BYTES = 80_000
 # A resampled range begins this much earlier, at the lower of the two rates: more than the resampler's filter.
 _FILTER_SAMPLES = 1024
 
@@ -56,8 +56,7 @@ def stream(
 ) -> Iterator[Float[Tensor, "channels samples"]]:
     """Read a range of a sound file block by block, in memory that does not depend on the file's length.
 
-    A range equals the same range of the whole file: exactly at the file's own rate and at rates with a simple
-    ratio to it (48, 96, 22.05 kHz, ...), within 1e-5 at the others.
+    A range equals the same range of the whole file: exactly at the file's own rate, to 1e-5 when resampled.
 
     Args:
         path: the file: WAV, FLAC, OGG, Opus, MP3, M4A or another that FFmpeg knows.

@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from jukebox.audio.ffmpeg_source import open_with_ffmpeg
 from jukebox.audio.headers import READABLE, announced_container
 from jukebox.errors import AudioError
 
@@ -74,13 +75,13 @@ def read_tags(path: str | Path) -> Tags:
 
 
 def _metadata(path: Path, encoding: str) -> dict[str, str]:
-    import av
+    from av.error import FFmpegError
 
     try:
-        with av.open(str(path), metadata_encoding=encoding, options={"protocol_whitelist": "file"}) as file:
+        with open_with_ffmpeg(path, text_encoding=encoding) as file:
             of_stream = file.streams.audio[0].metadata if file.streams.audio else {}
             return {name.lower(): text for name, text in (of_stream | file.metadata).items()}
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise AudioError(f"{path} is not a sound file of a known format: give a {READABLE} file") from error
 
 

@@ -25,6 +25,7 @@ from jukebox.errors import AudioError
 WRITABLE_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 _INTEGER_SUFFIXES = (".wav", ".flac")
+_OGG_MOST_HZ = 192_000  # libsndfile crashes somewhere above
 _MP3_SAMPLE_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
@@ -73,6 +74,8 @@ class Writer:
             raise AudioError(f"the folder {self.path.parent} does not exist: create it first")
         if channels not in (1, 2):
             raise AudioError(f"{self.path} cannot have {channels} channels: give one or two")
+        if sample_rate < 1 or (self._suffix == ".ogg" and sample_rate > _OGG_MOST_HZ):
+            raise AudioError(f"{self.path} cannot have a sample rate of {sample_rate} Hz: give 44100, for instance")
         if self._suffix == ".mp3" and sample_rate not in _MP3_SAMPLE_RATES:
             rates = ", ".join(map(str, _MP3_SAMPLE_RATES))
             raise AudioError(f"MP3 has no sample rate of {sample_rate} Hz: choose one of {rates}, or another format")
@@ -134,22 +137,22 @@ class Writer:
         if self._suffix in _INTEGER_SUFFIXES or not self._tags.texts():
             return self._sound
         tagged = self._sound.with_stem("tagged")
-        with self._sound.open("rb") as source, tagged.open("wb") as target:
-            if self._suffix == ".ogg":
-                ogg.replace_comments(source, target, vorbis_fields(self._tags))
-            else:
+        if self._suffix == ".ogg":
+            ogg.replace_comments(self._sound, tagged, vorbis_fields(self._tags))
+        else:
+            with self._sound.open("rb") as source, tagged.open("wb") as target:
                 target.write(id3_tag(self._tags))
                 shutil.copyfileobj(source, target)
         return tagged
 
     @contextmanager
     def _library_errors(self) -> Iterator[None]:
-        import av
         import soundfile
+        from av.error import FFmpegError
 
         try:
             yield
-        except (av.FFmpegError, soundfile.LibsndfileError, OSError) as error:
+        except (FFmpegError, soundfile.LibsndfileError, OSError) as error:
             raise AudioError(
                 f"{self.path} cannot be written ({error}): check the folder's permissions, the free space"
                 f" and whether {self._suffix[1:].upper()} has a sample rate of {self._sample_rate} Hz"

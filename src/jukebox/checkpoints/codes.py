@@ -6,11 +6,12 @@ Codes mean something only to the codebooks that made them, so the file names the
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt16
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -39,10 +40,15 @@ class CodesHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class CodesFile:
-    """A header and the codes of one or more levels."""
+    """A header and the codes of one or more levels, two bytes each: no codebook has more than 65 536 entries."""
 
     header: CodesHeader
-    codes: dict[int, Int64[Tensor, " codes"]]
+    codes: dict[int, UInt16[Tensor, " _"]]
+
+    def blocks(self, level: int, device: torch.device) -> Iterator[Int64[Tensor, " _"]]:
+        """The codes of one level in pieces, as models take them: an hour of them at once would fill 160 MB."""
+        for piece in self.codes[level].split(1 << 18):
+            yield piece.to(device, torch.int64)
 
 
 def codebook_fingerprint(model: VQVAE) -> str:
@@ -59,8 +65,7 @@ def save_codes(path: Path, file: CodesFile) -> None:
     Raises:
         CheckpointError: the file cannot be written.
     """
-    # Two bytes a code: no codebook has more than 65 536 entries.
-    tensors = {f"level_{level}": codes.cpu().to(torch.uint16) for level, codes in file.codes.items()}
+    tensors = {f"level_{level}": codes for level, codes in file.codes.items()}
     header = json.dumps(dataclasses.asdict(file.header))
     with replacing(path) as temporary:
         save_file(tensors, temporary, {"format": FORMAT, "header": header})
@@ -80,7 +85,7 @@ def load_codes(path: Path) -> CodesFile:
             if metadata.get("format") != FORMAT:
                 raise DataError(f"{path} is not a codes file ({FORMAT}); make one with `jukebox encode`.")
             values = json.loads(metadata["header"])
-            codes = {int(name.removeprefix("level_")): file.get_tensor(name).long() for name in file.keys()}  # noqa: SIM118
+            codes = {int(name.removeprefix("level_")): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = CodesHeader(**(values | {"hops": tuple(values["hops"])}))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged or not a codes file ({error}); encode the recording again.") from error

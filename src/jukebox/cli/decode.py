@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress("decoding", left / rate, "s") as advance,
         Writer(arguments.output, channels=channels, sample_rate=rate, tags=tags) as writer,
     ):
-        for sound in decode_stream(model, [file.codes[level].to(model.vectors(level).device)], level):
+        for sound in decode_stream(model, file.blocks(level, model.vectors(level).device), level):
             block = sound[:, :left]  # the last hop may reach beyond the recording
             writer.write(block)
             left -= block.shape[1]

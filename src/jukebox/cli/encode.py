@@ -8,6 +8,8 @@ from jukebox.cli.progress import progress
 from jukebox.cli.recording import add_model_options, add_recording_options, load_model, parse_levels, recording_for
 
 if TYPE_CHECKING:
+    import torch
+
     from jukebox.checkpoints.codes import CodesFile
     from jukebox.vqvae.vqvae import VQVAE
 
@@ -31,8 +33,18 @@ def run(arguments: argparse.Namespace) -> int:
     header = file.header
     print(f"{arguments.output}: {header.length_samples / header.sample_rate:.2f} s at {header.sample_rate} Hz")
     for level, codes in file.codes.items():
-        print(f"  level {level}: {len(codes)} codes, {len(codes.unique())} of them different")
+        print(f"  level {level}: {len(codes)} codes, {_distinct(codes)} of them different")
     return 0
+
+
+def _distinct(codes: "torch.Tensor") -> int:
+    """How many different codes there are, without a sorted copy of them."""
+    import torch
+
+    seen = torch.zeros(1 << 16, dtype=torch.bool)
+    for piece in codes.split(1 << 18):
+        seen[piece.long()] = True
+    return int(seen.sum())
 
 
 def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...]) -> "CodesFile":
@@ -57,7 +69,7 @@ def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...
         done = 0
         for codes in encode_stream(model, counted(), levels):
             for level, piece in codes.items():
-                pieces[level].append(piece.to("cpu", torch.int32))
+                pieces[level].append(piece.to("cpu", torch.uint16))
             advance((samples - done) / config.sample_rate)
             done = samples
     header = CodesHeader(
@@ -67,4 +79,4 @@ def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...
         length_samples=samples,
         hops=config.hops,
     )
-    return CodesFile(header=header, codes={level: torch.cat(parts).long() for level, parts in pieces.items()})
+    return CodesFile(header=header, codes={level: torch.cat(pieces.pop(level)) for level in levels})

@@ -67,7 +67,7 @@ def _reconstruct(
         progress(f"decoding level {level}", file.header.length_samples / config.sample_rate, "s") as advance,
         Writer(path, channels=1, sample_rate=config.sample_rate, tags=tags) as writer,
     ):
-        decoded = decode_stream(model, [file.codes[level].to(model.vectors(level).device)], level)
+        decoded = decode_stream(model, file.blocks(level, model.vectors(level).device), level)
         for target, estimate in _side_by_side(recording_for(model, arguments).blocks(), decoded):
             meter.add(target, estimate)
             writer.write(estimate)

@@ -21,7 +21,7 @@ from jukebox.vqvae.encoder import Encoder, EncoderStage
 from jukebox.vqvae.vqvae import VQVAE
 
 # Fewer samples make the products too small for their overhead, more push a layer's rows out of the cache.
-CHUNK_SAMPLES = 65536
+CHUNK_SAMPLES = 49152
 
 # Rows of distances at once: 256 x 2048 float32 is 2 MiB.
 _LOOK_UP_ROWS = 256
