@@ -5,11 +5,14 @@ BIN := $(VENV)/bin
 
 .PHONY: test test-all lint format parity bench clean
 
+# One process per core, each on one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check
@@ -27,6 +30,7 @@ parity: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python bench/vqvae.py
+	$(BIN)/python bench/attention.py
 
 clean:
 	rm -rf $(VENV)

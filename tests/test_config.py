@@ -4,7 +4,16 @@ import dataclasses
 
 import pytest
 
-from jukebox.config import CodebookConfig, LossConfig, PriorConfig, TransformerConfig, VqvaeConfig
+from jukebox.config import (
+    CodebookConfig,
+    ConditionDropout,
+    LabelConfig,
+    LossConfig,
+    LyricsConfig,
+    PriorConfig,
+    TransformerConfig,
+    VqvaeConfig,
+)
 from jukebox.errors import ConfigError
 
 
@@ -75,3 +84,22 @@ def test_transformers_that_cannot_be(change: dict, sentence: str) -> None:
     assert good.depth == 3
     with pytest.raises(ConfigError, match=sentence):
         dataclasses.replace(good, **change)
+
+
+def test_priors_that_cannot_be() -> None:
+    transformer = TransformerConfig(context=16, width=8, attention="RCP", heads=1, rows=4)
+    plain = PriorConfig(
+        level=2, codebook_size=8, transformer=transformer, labels=None, upsampler=None, lyrics=None,
+        tied_output=True, recondition=True,
+    )  # fmt: skip
+    lyrics = LyricsConfig(tokens=16, vocabulary=5, loss_weight=0.4)
+    with pytest.raises(ConfigError, match="a prefix that leaves room in 16"):
+        dataclasses.replace(plain, lyrics=lyrics)
+    with pytest.raises(ConfigError, match=r"LyricsConfig.tokens is 8; expected the encoder's 16"):
+        dataclasses.replace(lyrics, tokens=8, encoder=transformer)
+    with pytest.raises(ConfigError, match=r"ConditionDropout.lyrics is 1\.5; expected a probability"):
+        ConditionDropout(lyrics=1.5)
+    with pytest.raises(ConfigError, match="both durations, the shorter first"):
+        LabelConfig(artists=1, genres=1, genre_slots=1, timing_bins=4, min_duration_s=60.0, max_duration_s=60.0)
+    assert PriorConfig.from_json(plain.to_json()) == plain
+    assert plain.condition_dropout == ConditionDropout()

@@ -19,7 +19,7 @@ def test_every_recorded_number_holds(kind: str, folder: Path) -> None:
 
 
 def test_every_kind_has_golden_cases() -> None:
-    assert {kind for kind, _ in CASES} >= {"vqvae", "ops", "text", "checkpoints", "manifest"}
+    assert {kind for kind, _ in CASES} >= {"vqvae", "ops", "text", "checkpoints", "manifest", "attention", "prior"}
 
 
 def test_a_wrong_number_fails_its_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

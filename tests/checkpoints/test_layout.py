@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -5,6 +6,8 @@ import pytest
 
 from jukebox import presets
 from jukebox.checkpoints import layout
+from jukebox.nn.unallocated import unallocated
+from jukebox.prior.prior import Prior
 from tests.checkpoints import cases
 
 
@@ -29,6 +32,19 @@ def test_released_vqvae_has_the_recorded_number_of_parameters():
     shapes = layout.shapes(presets.vqvae_config("5b"))
     parameters = {name: shape for name, shape in shapes.items() if ".ema_" not in name}
     assert sum(map(math.prod, parameters.values())) == recorded["total_elements_in_state_dict"]
+
+
+def test_rotary_positions_have_no_table():
+    config = cases.unlabelled()
+    rotary = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, position="rotary"))
+    assert set(layout.shapes(config)) - set(layout.shapes(rotary)) == {"position_embedding.weight"}
+
+
+def test_nothing_is_allocated():
+    """The largest model, 22 GB, is described in memory that it would not fit into."""
+    with unallocated():
+        module = Prior(presets.part_config("5b_lyrics/prior_level_2"))
+    assert all(tensor.is_meta for tensor in module.state_dict().values())
 
 
 def test_a_tied_output_is_stored_once():

@@ -81,3 +81,38 @@ def test_several_parts_are_found_in_one_folder(tmp_path):
     store.save(tmp_path / "all" / "prior_level_2", prior.tensors, prior.config, source={})
     shutil.copy(cases.CHECKPOINTS / "config.json", tmp_path / "all" / "notes.json")
     assert set(load.read_parts(tmp_path / "all")) == {"vqvae", "prior_level_2"}
+
+
+def test_every_form_of_one_prior_loads_the_same(tmp_path):
+    imported = cases.golden("prior")
+    store.save(tmp_path / "models" / "prior_level_2", imported.tensors, imported.config, source={})
+    saved(tmp_path / "models" / "vqvae")
+    for place in (tmp_path / "models" / "prior_level_2", tmp_path / "models", cases.golden_path("prior")):
+        module = load.load_prior(place)
+        assert same(module, imported.tensors)
+        assert not module.training
+
+
+def test_loading_a_prior_copies_only_what_has_another_type():
+    config = cases.encoder_top()
+    tensors = cases.random_tensors(config)
+    module = load.build_prior(config, tensors)
+    for name, tensor in module.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert (tensor.data_ptr() == tensors[name].data_ptr()) == (tensors[name].dtype == torch.float32), name
+    half = load.build_prior(config, tensors, torch.bfloat16).state_dict()
+    assert {tensor.dtype for tensor in half.values()} == {torch.bfloat16}
+
+
+def test_a_level_is_chosen(tmp_path, cache):
+    for config in (cases.upsampler(0), cases.upsampler(1), cases.joint_top()):
+        store.save(tmp_path / f"prior_level_{config.level}", cases.random_tensors(config), config, source={})
+    assert [load.load_prior(tmp_path, level).config.level for level in (0, 1, 2, None)] == [0, 1, 2, 2]
+    with pytest.raises(CheckpointError, match="no prior of level 3; it holds those of levels 0, 1, 2"):
+        load.load_prior(tmp_path, 3)
+    with pytest.raises(CheckpointError, match="holds no prior: name the folder"):
+        load.load_prior(cases.golden_path("vqvae"))
+    with pytest.raises(CheckpointError, match=r"prior_level_2 of 1b_lyrics is not in .* --parts prior_level_2"):
+        load.load_prior("1b_lyrics")
+    with pytest.raises(CheckpointError, match="5b has no prior_level_4"):
+        load.load_prior("5b", 4)

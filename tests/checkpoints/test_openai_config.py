@@ -58,3 +58,7 @@ def test_what_the_original_cannot_express_is_refused():
         openai_config.vqvae_hps(dataclasses.replace(cases.VQVAE, channels=2))
     with pytest.raises(CheckpointError, match="one switch for both"):
         openai_config.prior_hps(dataclasses.replace(cases.joint_top(), recondition=False))
+    for change in ({"position": "rotary"}, {"query_key_norm": True}):
+        transformer = dataclasses.replace(cases.joint_top().transformer, heads=1, **change)
+        with pytest.raises(CheckpointError, match="published layouts do not know"):
+            openai_config.prior_hps(dataclasses.replace(cases.joint_top(), transformer=transformer))

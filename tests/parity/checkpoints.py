@@ -2,7 +2,7 @@
 
 A case is a folder of `*.pth.tar`, `config.json` (hyper-parameters by model) and `io.safetensors`. Every file is
 imported, saved in our format, exported and imported again: all bits must stay. The VQ-VAEs also run on the recorded
-sound. The priors' recorded `preds` and `loss` are compared by the issue that builds the prior: here is its place.
+sound, the priors on the recorded codes.
 """
 
 import json
@@ -14,18 +14,21 @@ import torch
 from safetensors.torch import load_file
 
 from jukebox.checkpoints import huggingface, openai, openai_config, store
-from jukebox.checkpoints.load import build_vqvae
+from jukebox.checkpoints.load import build_prior, build_vqvae
 from jukebox.checkpoints.names import shapes_of, to_ours, to_theirs
 from jukebox.checkpoints.openai import Imported
-from jukebox.config import VqvaeConfig
+from jukebox.config import PriorConfig, VqvaeConfig
+from tests.parity.prior import conditions
 from tests.parity.report import Check, close, equal, equal_integers
 
 AUDIO_TOLERANCE = 5e-5
+LOGITS = 5e-5  # the narrowest of the prior cases' own tolerances
+LOSS = 1e-5
 
 
 def run(case: Path) -> Iterator[Check]:
     recorded = json.loads((case / "config.json").read_text())
-    sounds = load_file(case / "io.safetensors")
+    recording = load_file(case / "io.safetensors")
     for path in sorted(case.glob("*.pth.tar")):
         name = path.name.removesuffix(".pth.tar")
         # A file that carries no hyper-parameters belongs to the model whose name it begins with.
@@ -34,8 +37,11 @@ def run(case: Path) -> Iterator[Check]:
         imported = openai.read(path, _config(path, described["hps"]))
         yield equal(f"{name}: step", imported.source["step"], described["step"])
         yield from _round_trips(name, imported)
+        io = {key.removeprefix(f"{model}."): value for key, value in recording.items() if key.startswith(f"{model}.")}
         if isinstance(imported.config, VqvaeConfig):
-            yield from _vqvae(name, imported, {key: sounds[key] for key in sounds if key.startswith(f"{model}.")})
+            yield from _vqvae(name, imported, io)
+        else:
+            yield from _prior(name, imported, io)
 
 
 def _config(path: Path, hps: dict) -> VqvaeConfig | None:
@@ -73,12 +79,20 @@ def _difference(imported: Imported, config: object, tensors: dict, found: object
     return "none"
 
 
-def _vqvae(name: str, imported: Imported, sounds: dict[str, torch.Tensor]) -> Iterator[Check]:
+def _vqvae(name: str, imported: Imported, io: dict[str, torch.Tensor]) -> Iterator[Check]:
     assert isinstance(imported.config, VqvaeConfig)
     module = build_vqvae(imported.config, imported.tensors)
-    recorded = {key.split(".", 1)[1]: value for key, value in sounds.items()}
     with torch.no_grad():
-        for level, codes in enumerate(module.encode(recorded["x"].mT.contiguous())):
-            yield equal_integers(f"{name}: codes of level {level}", codes, recorded[f"z_{level}"])
-            audio = module.decode(recorded[f"z_{level}"], level=level).mT
-            yield close(f"{name}: sound of level {level}", audio, recorded[f"decode_{level}"], absolute=AUDIO_TOLERANCE)
+        for level, codes in enumerate(module.encode(io["x"].mT.contiguous())):
+            yield equal_integers(f"{name}: codes of level {level}", codes, io[f"z_{level}"])
+            audio = module.decode(io[f"z_{level}"], level=level).mT
+            yield close(f"{name}: sound of level {level}", audio, io[f"decode_{level}"], absolute=AUDIO_TOLERANCE)
+
+
+def _prior(name: str, imported: Imported, io: dict[str, torch.Tensor]) -> Iterator[Check]:
+    assert isinstance(imported.config, PriorConfig)
+    module = build_prior(imported.config, imported.tensors)
+    with torch.no_grad():
+        output = module(io["z"], conditions(imported.config, io.get("y"), io.get("z_cond")))
+    yield close(f"{name}: logits", output.logits, io["preds"], absolute=LOGITS)
+    yield close(f"{name}: loss", output.losses.total, io["loss"], relative=LOSS)

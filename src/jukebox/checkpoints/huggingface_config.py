@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jukebox.checkpoints.names import Shapes
-from jukebox.checkpoints.orders import letters
+from jukebox.checkpoints.orders import letters, refuse_new_options
 from jukebox.config import (
     CodebookConfig,
     LabelConfig,
@@ -134,6 +134,7 @@ def _label_config(values: Mapping[str, Any], shapes: Shapes) -> LabelConfig | No
         timing_bins=timing[0] if timing else None,
         min_duration_s=float(_need(values, "min_duration")) if timing else None,
         max_duration_s=float(_need(values, "max_duration")) if timing else None,
+        sample_rate=int(values.get("sampling_rate", 44100)) if timing else 44100,
     )
 
 
@@ -228,6 +229,7 @@ def _prior_values(config: PriorConfig, vqvae: VqvaeConfig, priors: Sequence[Prio
 
 
 def _transformer_values(config: TransformerConfig) -> dict[str, Any]:
+    refuse_new_options(config)
     names = [name for name, order in _PATTERNS.items() if letters(order, config.depth) == config.attention]
     if not names:
         raise CheckpointError(

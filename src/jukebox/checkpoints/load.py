@@ -10,8 +10,10 @@ from jukebox import presets
 from jukebox.checkpoints import huggingface, layout, openai, store
 from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.openai import Imported
-from jukebox.config import VqvaeConfig
+from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError
+from jukebox.nn.unallocated import unallocated
+from jukebox.prior.prior import Prior
 from jukebox.vqvae.vqvae import VQVAE
 
 TINY = "tiny"
@@ -30,15 +32,50 @@ def load_vqvae(model: str | Path) -> VQVAE:
     """
     if str(model) == TINY:
         return tiny_vqvae()
-    found = read_parts(locate(str(model)), _released_config(str(model))).get("vqvae")
+    found = read_parts(locate(str(model)), _released_config(str(model), "vqvae")).get("vqvae")
     if found is None or not isinstance(found.config, VqvaeConfig):
         raise CheckpointError(f"{model} holds no VQ-VAE; name the folder or file of a VQ-VAE.")
     return build_vqvae(found.config, found.tensors)
 
 
+def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtype = torch.float32) -> Prior:
+    """The prior of one level, in evaluation mode on the CPU; tensors of `dtype` are memory-mapped where possible.
+
+    Args:
+        model: a folder of ours (a prior, or one with several in it), a Hugging Face folder, a `.pth.tar` file of the
+            original, or the name of a released model whose prior is in the cache.
+        level: 0 is the finest; None for the coarsest there is.
+        dtype: of all parameters; released matrices are stored in half precision.
+
+    Raises:
+        CheckpointError: there is no such file, name or level, or it is damaged or not a prior.
+    """
+    name = str(model)
+    if name in presets.RELEASED and level is None:
+        level = len(presets.model(name).priors) - 1
+    part = f"prior_level_{level}"
+    parts = read_parts(locate(name, part), _released_config(name, part))
+    levels = sorted(found.config.level for found in parts.values() if isinstance(found.config, PriorConfig))
+    if not levels or (level is not None and level not in levels):
+        what = "no prior" if level is None else f"no prior of level {level}"
+        held = f"; it holds those of levels {', '.join(map(str, levels))}" if levels else ""
+        raise CheckpointError(f"{model} holds {what}{held}: name the folder or file of a prior.")
+    found = parts[f"prior_level_{levels[-1] if level is None else level}"]
+    assert isinstance(found.config, PriorConfig)
+    return build_prior(found.config, found.tensors, dtype)
+
+
+def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Prior:
+    """The module around these tensors; those of another type are copied, the rest are not."""
+    with unallocated():
+        module = Prior(config)
+    module.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
+    return module.eval()
+
+
 def build_vqvae(config: VqvaeConfig, tensors: Mapping[str, Tensor]) -> VQVAE:
     """The module around these tensors, which are not copied."""
-    with torch.device("meta"):
+    with unallocated():
         module = VQVAE(config)
     module.load_state_dict(dict(tensors), assign=True)
     return module.eval()
@@ -88,22 +125,32 @@ def read_parts(path: Path, config: layout.ModelConfig | None = None) -> dict[str
     raise CheckpointError(f"{path} holds no model; expected a model folder of ours or of the Hugging Face layout.")
 
 
-def locate(model: str) -> Path:
-    """The path that a user's `model` stands for: an existing path, or the VQ-VAE of a released model in the cache."""
+def locate(model: str, part: str = "vqvae") -> Path:
+    """The path that a user's `model` stands for: an existing path, or a part of a released model in the cache."""
     if Path(model).exists() or model not in presets.RELEASED:
         if not Path(model).exists() and not any(mark in model for mark in "/\\."):
             presets.model(model)  # neither a path nor a name: say which names there are
         return Path(model)
-    file = presets.model(model).files[0]
+    file, _ = _released(model, part)
     path = cache_folder() / file.path
     if not path.is_file():
         raise CheckpointError(
-            f"The VQ-VAE of {model} is not in {cache_folder()}; run `jukebox weights download {model} --parts vqvae`."
+            f"The {part} of {model} is not in {cache_folder()}; run `jukebox weights download {model} --parts {part}`."
         )
     return path
 
 
-def _released_config(model: str) -> layout.ModelConfig | None:
+def _released_config(model: str, part: str) -> layout.ModelConfig | None:
     """A released file's own hyper-parameters are those of its training; what it is, the presets say."""
     is_name = model in presets.RELEASED and not Path(model).exists()
-    return presets.vqvae_config(model) if is_name else None
+    return _released(model, part)[1] if is_name else None
+
+
+def _released(model: str, part: str) -> tuple[presets.ReleasedFile, layout.ModelConfig]:
+    """The file and configuration of a part of a released model."""
+    released = presets.model(model)
+    parts = ["vqvae", *(f"prior_level_{prior.level}" for prior in released.priors)]
+    if part not in parts:
+        raise CheckpointError(f"{model} has no {part}; its parts are {', '.join(parts)}.")
+    index = parts.index(part)
+    return released.files[index], (released.vqvae, *released.priors)[index]

@@ -123,7 +123,7 @@ def prior_config(hps: Hps, shapes: Shapes) -> PriorConfig:
         level=need("level"),
         codebook_size=rows_of_embedding - (lyrics.vocabulary if lyrics and prefixed else 0),
         transformer=_transformer_config(need, need("n_ctx") + (lyrics.tokens if lyrics and prefixed else 0)),
-        labels=_label_config(need, shapes),
+        labels=_label_config(hps, need, shapes),
         upsampler=_upsampler_config(need, shapes),
         lyrics=lyrics,
         tied_output=not merged,
@@ -165,7 +165,7 @@ def _lyrics_config(hps: Hps, need: Any) -> LyricsConfig | None:
     )
 
 
-def _label_config(need: Any, shapes: Shapes) -> LabelConfig | None:
+def _label_config(hps: Hps, need: Any, shapes: Shapes) -> LabelConfig | None:
     if "y_emb.artist_emb.emb.weight" not in shapes:
         return None
     timing = shapes.get("y_emb.total_length_emb.emb.weight")
@@ -176,6 +176,7 @@ def _label_config(need: Any, shapes: Shapes) -> LabelConfig | None:
         timing_bins=timing[0] if timing else None,
         min_duration_s=float(need("min_duration")) if timing else None,
         max_duration_s=float(need("max_duration")) if timing else None,
+        sample_rate=int(hps.get("sr", 44100)) if timing else 44100,
     )
 
 
@@ -227,7 +228,7 @@ def prior_hps(config: PriorConfig) -> dict[str, Any]:
         hps |= {"y_bins": (labels.genres, labels.artists), "max_bow_genre_size": labels.genre_slots}
         hps |= {"min_duration": labels.min_duration_s, "max_duration": labels.max_duration_s}
         if labels.timing_bins is not None:
-            hps |= {"t_bins": labels.timing_bins}
+            hps |= {"t_bins": labels.timing_bins, "sr": labels.sample_rate}
     if upsampler is not None:
         hps |= {
             "cond_width": upsampler.width,
@@ -242,6 +243,7 @@ def prior_hps(config: PriorConfig) -> dict[str, Any]:
 
 
 def _transformer_hps(config: TransformerConfig, stack: str, prefix: str) -> dict[str, Any]:
+    orders.refuse_new_options(config)
     return {
         f"{stack}depth": config.depth,
         f"{stack}width": config.width,

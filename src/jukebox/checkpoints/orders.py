@@ -1,5 +1,6 @@
 """The original's numbered attention orders as pattern letters, and back (facts 3.1; letters in `config`)."""
 
+from jukebox.config import TransformerConfig
 from jukebox.errors import CheckpointError
 
 _THIRDS = "RCP" * 16
@@ -52,3 +53,12 @@ def order(attention: str) -> int:
         f"The attention pattern {attention!r} is none of the original's orders; "
         "a model with it can be kept in our own format only."
     )
+
+
+def refuse_new_options(config: TransformerConfig) -> None:
+    """Raise CheckpointError for options of new models, which no published layout has a name for."""
+    if config.position != "learned" or config.query_key_norm:
+        raise CheckpointError(
+            f"The prior has position={config.position!r} and query_key_norm={config.query_key_norm}, which the "
+            "published layouts do not know; this model can be kept in our own format only."
+        )

@@ -1,0 +1,1 @@
+"""The priors: sparse transformers over codes, and all they are conditioned on."""

@@ -1,0 +1,102 @@
+"""The two attention modules: over the positions of the window by any pattern, and over encoded lyrics."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from jukebox.config import TransformerConfig
+from jukebox.prior import softmax
+from jukebox.prior.patterns import Pattern
+from jukebox.prior.span import Span
+from jukebox.prior.step import Step
+
+Inputs = Float[Tensor, "batch positions width"]
+Heads = Float[Tensor, "batch positions heads head_width"]
+
+
+Place = Span | Step
+"""Where in the window the new positions are: a run of them, or one for each item."""
+
+
+class SelfAttention(nn.Module):
+    """Attention over the window's own positions, by the union of `patterns`."""
+
+    def __init__(self, config: TransformerConfig, patterns: tuple[Pattern, ...]) -> None:
+        super().__init__()
+        inner = config.attention_width
+        self.patterns, self.heads, self.rotary = patterns, config.heads, config.position == "rotary"
+        self.qkv = nn.Linear(config.width, 3 * inner)
+        self.output = nn.Linear(inner, config.width)
+        self.query_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
+        self.key_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
+
+    def forward(
+        self, x: Inputs, place: Place, caches: tuple[Tensor, ...], *, want_weights: bool = False
+    ) -> tuple[Inputs, Float[Tensor, "batch heads positions keys"] | None]:
+        """What each position learns from those that it sees, and the softmax where it is wanted.
+
+        Args:
+            x: inputs of the new positions.
+            place: where these are; it does the attention.
+            caches: of each pattern, with what came before; none for a window from its beginning.
+            want_weights: also give the softmax, which only D and L layers have by key.
+        """
+        queries, pairs = self._queries_and_pairs(x, place)
+        found = place.attend(self.patterns, queries, pairs, caches)
+        weights = None
+        if want_weights:
+            (pattern,) = self.patterns
+            weights = place.weights(pattern, queries, pairs, caches[0] if caches else None)
+        return self.output(found.flatten(2)), weights
+
+    def _queries_and_pairs(
+        self, x: Inputs, place: Place
+    ) -> tuple[Heads, Float[Tensor, "batch positions 2 heads head_width"]]:
+        triples = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        if self.query_norm is None and not self.rotary:
+            return triples[:, :, 0], triples[:, :, 1:]
+        queries, keys, values = triples.unbind(2)
+        if self.query_norm is not None and self.key_norm is not None:
+            queries, keys = self.query_norm(queries), self.key_norm(keys)
+        if self.rotary:
+            queries, keys = rotated(queries, place.positions), rotated(keys, place.positions)
+        return queries, torch.stack([keys, values], 2)
+
+
+class CrossAttention(nn.Module):
+    """Attention of every position over all encoded lyrics."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.query = nn.Linear(config.width, config.attention_width)
+        self.key_value = nn.Linear(config.width, 2 * config.attention_width)
+        self.output = nn.Linear(config.attention_width, config.width)
+
+    def pairs(
+        self, encoded_lyrics: Float[Tensor, "batch lyrics width"]
+    ) -> Float[Tensor, "batch lyrics 2 heads head_width"]:
+        """Keys and values of the lyrics: made once, and kept by a state."""
+        return self.key_value(encoded_lyrics).unflatten(-1, (2, self.heads, -1))
+
+    def forward(
+        self, x: Inputs, pairs: Float[Tensor, "batch lyrics 2 heads head_width"], *, want_weights: bool = False
+    ) -> tuple[Inputs, Float[Tensor, "batch heads positions lyrics"] | None]:
+        """What each position learns from the lyrics, and the softmax where it is wanted."""
+        queries = self.query(x).unflatten(-1, (self.heads, -1))
+        found = softmax.attend(queries, pairs, None)
+        return self.output(found.flatten(2)), softmax.weights(queries, pairs, None) if want_weights else None
+
+
+def rotated(heads: Heads, positions: Int64[Tensor, "#batch positions"]) -> Heads:
+    """Rotary position: the i-th pair of each head turns by position * 10000 ** (-2 i / head width).
+
+    Angles are in float32, since half precision cannot tell far positions apart. The pair is the i-th entry of the
+    first half and of the second.
+    """
+    half = heads.shape[-1] // 2
+    speeds = 10000.0 ** (-torch.arange(half, device=heads.device, dtype=torch.float32) / half)
+    angles = positions[..., None, None] * speeds
+    cosine, sine = angles.cos(), angles.sin()
+    first, second = heads.chunk(2, -1)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1).to(heads.dtype)

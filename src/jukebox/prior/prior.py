@@ -1,0 +1,236 @@
+"""The prior of one level: tokens, conditions and transformer put together (facts 3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from jukebox.config import PriorConfig
+from jukebox.errors import DataError
+from jukebox.prior.cache import TransformerState
+from jukebox.prior.conditions import Conditioning, Conditions
+from jukebox.prior.label_conditioner import LabelConditioner
+from jukebox.prior.losses import PriorLosses, bits, weighted
+from jukebox.prior.lyrics import LyricsEncoder, TokenLayout
+from jukebox.prior.token_stack import Positions, Tokens, TokenStack, all_positions, before
+from jukebox.prior.transformer import TransformerOutput, Wanted
+from jukebox.prior.upsample_conditioner import UpsampleConditioner
+
+Codes = Int64[Tensor, "batch codes"]
+Logits = Float[Tensor, "batch positions vocabulary"]
+Hidden = Float[Tensor, "batch positions width"]
+
+NOTHING = Wanted()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorState:
+    """Windows that are being written: their conditions, computed once, and what the transformer has kept.
+
+    As with a `TransformerState`, go on with the state that a call returns; a call that fails can be repeated.
+    """
+
+    conditioning: Conditioning
+    transformer: TransformerState
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorOutput:
+    """What a prior says about some positions.
+
+    Args:
+        logits: of the token at each position.
+        layers: hidden states after the layers that were wanted.
+        lyric_attention: how much each position attends to each lyric token, [batch heads positions lyrics] in
+            float32, in the layers that were wanted. Of a layer that looks at other keys too it is the lyrics' share.
+    """
+
+    logits: Logits
+    layers: Mapping[int, Hidden]
+    lyric_attention: Mapping[int, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowOutput(PriorOutput):
+    """What a prior says about a whole window, and how far from the truth that is."""
+
+    losses: PriorLosses
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOutput(PriorOutput):
+    """What a prior says about the next positions, and the state after them."""
+
+    state: PriorState
+
+
+class Prior(TokenStack):
+    """Predicts each code of a level from those before it and the conditions; parameters only."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        layout, width = TokenLayout.of(config), config.transformer.width
+        super().__init__(
+            config.transformer, layout.vocabulary, learned_start=config.labels is None, prefix=layout.prefix
+        )
+        self.config, self.layout = config, layout
+        self.labels = LabelConditioner(config.labels, width) if config.labels else None
+        self.upsampler = (
+            UpsampleConditioner(config.upsampler, config.codebook_size, width) if config.upsampler else None
+        )
+        encoded = config.lyrics is not None and config.lyrics.encoder is not None
+        self.lyrics_encoder = LyricsEncoder(config.lyrics, width) if config.lyrics and encoded else None
+        self.output = None if config.tied_output else nn.Linear(width, layout.vocabulary, bias=False)
+
+    def forward(
+        self, codes: Codes, conditions: Conditions, *, wanted: Wanted = NOTHING, recompute: bool = False
+    ) -> WindowOutput:
+        """Logits at every position of a window whose codes are known, and the losses.
+
+        Args:
+            codes: the window's codes, 0 to codebook_size - 1; all of them, or as many as there are from its first.
+            conditions: what the window is conditioned on.
+            wanted: hidden states of layers and their attention to lyrics, to return as well.
+            recompute: keep each block's input only and compute the block again for the gradient: less memory,
+                a third more time.
+
+        Returns:
+            Logits [batch positions vocabulary] of the lyric tokens, if they are a prefix, and of the codes.
+
+        Raises:
+            DataError: the conditions are not those that the prior was trained with.
+        """
+        conditioning = self.condition(conditions, len(codes), recompute=recompute)
+        tokens = self.layout.tokens(codes, conditions.lyrics)
+        conditioning = conditioning.first(tokens.shape[1])
+        inputs = self.transformer_inputs(before(tokens), all_positions(tokens), conditioning)
+        output = self.transformer(
+            inputs, encoded_lyrics=conditioning.encoded_lyrics, wanted=wanted, recompute=recompute
+        )
+        logits = self._logits(output.hidden, conditioning)
+        return WindowOutput(
+            logits=logits,
+            layers=output.layers,
+            lyric_attention=self._lyric_attention(output),
+            losses=self._losses(logits, tokens, conditions, conditioning),
+        )
+
+    @torch.no_grad()
+    def new_state(self, conditions: Conditions, batch: int) -> PriorState:
+        """The state of `batch` windows of which nothing has been read yet."""
+        conditioning = self.condition(conditions, batch)
+        return PriorState(
+            conditioning=conditioning,
+            transformer=self.transformer.new_state(batch, encoded_lyrics=conditioning.encoded_lyrics),
+        )
+
+    @torch.no_grad()
+    def extend(self, previous: Tokens, state: PriorState, *, wanted: Wanted = NOTHING) -> StepOutput:
+        """Logits at the next positions of windows that are being written; no gradients flow.
+
+        Args:
+            previous: the token before each of these positions; ignored at position 0, before which there is none.
+                One position where the windows are at different places, else any number.
+            state: of the same windows.
+            wanted: as in `forward`.
+        """
+        steps = torch.arange(previous.shape[1], device=previous.device)
+        positions = state.transformer.positions[:, None] + steps
+        conditioning = state.conditioning.at(positions)
+        inputs = self.transformer_inputs(previous, positions, conditioning)
+        output = self.transformer(inputs, state=state.transformer, wanted=wanted)
+        assert output.state is not None
+        return StepOutput(
+            logits=self._logits(output.hidden, conditioning),
+            layers=output.layers,
+            lyric_attention=self._lyric_attention(output),
+            state=replace(state, transformer=output.state),
+        )
+
+    def condition(self, conditions: Conditions, batch: int, *, recompute: bool = False) -> Conditioning:
+        """The conditions of `batch` windows as vectors.
+
+        Raises:
+            DataError: when a condition that the prior was trained with is missing, or has the wrong size.
+        """
+        self._check(conditions)
+        context, prefix = self.config.codes_context, self.layout.prefix
+        added = encoded = None
+        if self.labels is None:
+            assert self.start_token is not None
+            start = self.start_token.expand(batch, -1)
+        else:
+            assert conditions.labels is not None
+            start = self.labels.start(conditions.labels)
+            if self.labels.config.timing_bins is not None:
+                added = self.labels.timing(conditions.labels, context)
+        if self.upsampler is not None:
+            assert conditions.codes_above is not None
+            above = self.upsampler(conditions.codes_above, recompute=recompute)
+            added = above if added is None else added + above
+        if self.lyrics_encoder is not None:
+            encoded = self.lyrics_encoder(conditions.lyrics, recompute=recompute)
+        if added is not None and prefix > 0:
+            added = F.pad(added, (0, 0, prefix, 0))  # nothing is added to the lyrics
+        return Conditioning(start=start, added=added, encoded_lyrics=encoded)
+
+    def transformer_inputs(self, previous: Tokens, positions: Positions, conditioning: Conditioning) -> Hidden:
+        """What enters the transformer: embeddings of the tokens before and of the positions, and the conditioning."""
+        return _plus(self.inputs(previous, positions, conditioning.start), conditioning.added)
+
+    def _logits(self, hidden: Hidden, conditioning: Conditioning) -> Logits:
+        if self.config.recondition:
+            hidden = _plus(hidden, conditioning.added)
+        return F.linear(hidden, self.token_embedding.weight) if self.output is None else self.output(hidden)
+
+    def _lyric_attention(self, output: TransformerOutput) -> dict[int, Tensor]:
+        letters = self.config.transformer.layers
+        return {
+            layer: weights if letters[layer] == "X" else weights[..., : self.layout.prefix]
+            for layer, weights in output.attention.items()
+        }
+
+    def _losses(
+        self, logits: Logits, tokens: Tokens, conditions: Conditions, conditioning: Conditioning
+    ) -> PriorLosses:
+        prefix, lyrics, config = self.layout.prefix, conditions.lyrics, self.config.lyrics
+        music = bits(logits[:, prefix:], tokens[:, prefix:])
+        if config is None or lyrics is None:
+            return PriorLosses(total=music, lyrics=torch.zeros_like(music), music=music)
+        if self.lyrics_encoder is None:
+            words = bits(logits[:, :prefix], lyrics)
+        else:
+            assert conditioning.encoded_lyrics is not None
+            words = bits(self.lyrics_encoder.logits(conditioning.encoded_lyrics), lyrics)
+        codes = tokens.shape[1] - prefix
+        return weighted(
+            music=music, codes=codes, lyrics=words, lyric_tokens=lyrics.shape[1], lyrics_weight=config.loss_weight
+        )
+
+    def _check(self, conditions: Conditions) -> None:
+        config = self.config
+        expected = {"labels": config.labels, "lyrics": config.lyrics, "codes_above": config.upsampler}
+        for name, part in expected.items():
+            if (part is None) != (getattr(conditions, name) is None):
+                found, wanted = (f"no {name}", "is") if part is not None else (name, "is not")
+                raise DataError(
+                    f"The conditions hold {found}; this prior {wanted} conditioned on {name}: "
+                    "give exactly what its configuration names."
+                )
+        sizes = {}
+        if config.lyrics is not None:
+            sizes["lyrics"] = config.lyrics.tokens
+        if config.upsampler is not None:
+            sizes["codes_above"] = config.codes_context // config.upsampler.stride**config.upsampler.steps
+        for name, size in sizes.items():
+            if getattr(conditions, name).shape[1] != size:
+                raise DataError(
+                    f"The conditions hold {getattr(conditions, name).shape[1]} {name} in each window; "
+                    f"expected {size}, as in the prior's configuration."
+                )
+
+
+def _plus(x: Hidden, added: Hidden | None) -> Hidden:
+    return x if added is None else x + added

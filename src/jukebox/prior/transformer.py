@@ -1,0 +1,236 @@
+"""The stack of a prior: residual blocks of sparse attention and an MLP (facts 3.2).
+
+One code path serves a whole window, a chunk after a state and a step of one token per item; modules hold parameters
+only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from jukebox.config import TransformerConfig
+from jukebox.errors import ConfigError
+from jukebox.nn.basics import quick_gelu
+from jukebox.prior import patterns
+from jukebox.prior.attention import CrossAttention, Place, SelfAttention
+from jukebox.prior.cache import TransformerState, empty_cache
+from jukebox.prior.span import Span
+from jukebox.prior.step import Step
+
+Hidden = Float[Tensor, "batch positions width"]
+Encoded = Float[Tensor, "batch lyrics width"]
+
+# Positions of a tile: enough for an efficient product, few enough for a cache; and no more tiles than these, since on
+# other devices every operation has its price.
+_TILE, _TILES = 1024, 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to give besides the last layer's output; nothing of it changes any other output.
+
+    Args:
+        layers: whose outputs, counted from 0.
+        attention: whose softmax over keys; layers D, L and X have one.
+    """
+
+    layers: frozenset[int] = frozenset()
+    attention: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerOutput:
+    """What the stack gives.
+
+    Args:
+        hidden: output of the last layer, in the inputs' dtype; there is no final norm.
+        layers: outputs of the layers that were wanted.
+        attention: softmax [batch heads positions keys] in float32 of the layers that were wanted. The keys of X are
+            the lyrics; those of D and L are the window's positions from 0 on, as many as the layer has kept.
+        state: where to go on, when a state was given.
+    """
+
+    hidden: Hidden
+    layers: Mapping[int, Hidden] = field(default_factory=dict)
+    attention: Mapping[int, Tensor] = field(default_factory=dict)
+    state: TransformerState | None = None
+
+
+class MLP(nn.Module):
+    """Two linear maps with quick_gelu between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(width, hidden)
+        self.output = nn.Linear(hidden, width)
+
+    def forward(self, x: Float[Tensor, "*places width"]) -> Float[Tensor, "*places width"]:
+        """Each position by itself."""
+        hidden = self.input(x)
+        if torch.is_grad_enabled():
+            return self.output(quick_gelu(hidden))
+        # The same as quick_gelu, in place: x sigmoid(1.702 x) = silu(1.702 x) / 1.702.
+        return self.output(F.silu(hidden.mul_(1.702), inplace=True).mul_(1 / 1.702))
+
+
+class Layer(nn.Module):
+    """x + a + m, where a = attention(norm(x)) and m = mlp(norm(x + a)).
+
+    The norms' statistics are in float32 whatever the dtype: `layer_norm` sees to that.
+    """
+
+    def __init__(self, config: TransformerConfig, letters: str, prefix: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.width)
+        if letters == "X":
+            self.attention = CrossAttention(config)
+        else:
+            self.attention = SelfAttention(config, patterns.of_layer(letters, config, prefix))
+        self.mlp_norm = nn.LayerNorm(config.width)
+        self.mlp = MLP(config.width, config.mlp_width)
+        self.scale = 1.0 / config.depth if config.residual_scale else 1.0
+
+    def forward(
+        self, x: Hidden, place: Place, kept: tuple[Tensor, ...], want_weights: bool
+    ) -> tuple[Hidden, Float[Tensor, "batch heads positions keys"] | None]:
+        """The block, and its attention's softmax where it is wanted.
+
+        Args:
+            x: inputs of the new positions.
+            place: where these are.
+            kept: the caches of the patterns, perhaps none; for X the keys and values of the lyrics, or the lyrics.
+            want_weights: whether to give the softmax.
+        """
+        if isinstance(self.attention, CrossAttention):
+            (lyrics,) = kept
+            pairs = self.attention.pairs(lyrics) if lyrics.ndim == 3 else lyrics
+            a, weights = self.attention(self.attention_norm(x), pairs, want_weights=want_weights)
+        else:
+            a, weights = self.attention(self.attention_norm(x), place, kept, want_weights=want_weights)
+        if torch.is_grad_enabled():
+            return self._sum(x, a), weights
+        # What follows is done position by position. In tiles its intermediate results stay in the processor's cache.
+        result = x.new_empty(x.shape)
+        tile = max(_TILE, x.shape[0] * x.shape[1] // _TILES)
+        for *inputs, output in zip(*(whole.flatten(0, 1).split(tile) for whole in (x, a, result)), strict=True):
+            output.copy_(self._sum(*inputs))
+        return result, weights
+
+    def _sum(
+        self, x: Float[Tensor, "*places width"], a: Float[Tensor, "*places width"]
+    ) -> Float[Tensor, "*places width"]:
+        """Inputs, attention and the MLP of both."""
+        y = x + a
+        m = self.mlp(self.mlp_norm(y))
+        return y + m if self.scale == 1.0 else x + self.scale * (a + m)
+
+
+class Transformer(nn.Module):
+    """The layers that `config` names, over embedded tokens.
+
+    Args:
+        config: the stack.
+        prefix: lyric tokens at the beginning of the window, for L layers.
+    """
+
+    def __init__(self, config: TransformerConfig, *, prefix: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(Layer(config, letters, prefix) for letters in config.layers)
+
+    def forward(
+        self,
+        x: Hidden,
+        *,
+        encoded_lyrics: Encoded | None = None,
+        state: TransformerState | None = None,
+        wanted: Wanted = Wanted(),
+        recompute: bool = False,
+    ) -> TransformerOutput:
+        """The outputs of new positions: of a window from its beginning, or of those that follow a `state`.
+
+        Args:
+            x: embedded inputs. With a state, one position for every item wherever each is, or several where all are
+                at the same; no gradients flow then.
+            encoded_lyrics: for X layers, without a state, which has its own.
+            state: what came before; see `TransformerState` for what happens to it.
+            wanted: what else to give.
+            recompute: keep only the inputs of each layer for the backward pass.
+
+        Raises:
+            ConfigError: the attention of a layer is wanted that has none by key.
+        """
+        self._check(wanted, x, state, encoded_lyrics)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and state is None):
+            place = self._place(x, state)
+            layers: dict[int, Tensor] = {}
+            attention: dict[int, Tensor] = {}
+            for index, letters in enumerate(self.config.layers):
+                if state is not None:
+                    kept = state.caches[index]
+                else:
+                    kept = (encoded_lyrics,) if letters == "X" else ()
+                arguments = (x, place, kept, index in wanted.attention)
+                if recompute and torch.is_grad_enabled():
+                    again = checkpoint(self.layers[index], *arguments, use_reentrant=False, preserve_rng_state=False)
+                    x, weights = cast(tuple[Tensor, Tensor | None], again)
+                else:
+                    x, weights = self.layers[index](*arguments)
+                if index in wanted.layers:
+                    layers[index] = x
+                if weights is not None:
+                    attention[index] = weights
+            place.commit()
+        moved = None if state is None else state.advanced(x.shape[1])
+        return TransformerOutput(hidden=x, layers=layers, attention=attention, state=moved)
+
+    @torch.no_grad()
+    def new_state(self, batch: int, encoded_lyrics: Encoded | None = None) -> TransformerState:
+        """A state at the beginning of a window for every item, on the parameters' device and in their dtype.
+
+        Args:
+            batch: how many items.
+            encoded_lyrics: for X layers; their keys and values are made here.
+        """
+        config, caches = self.config, []
+        like = cast(Layer, self.layers[0]).mlp.input.weight
+        item = like.new_empty(batch, 2, config.heads, config.head_width)
+        for layer in cast(list[Layer], list(self.layers)):
+            if isinstance(layer.attention, CrossAttention):
+                assert encoded_lyrics is not None
+                caches.append((layer.attention.pairs(encoded_lyrics),))
+            else:
+                caches.append(tuple(empty_cache(p, config.context, item) for p in layer.attention.patterns))
+        positions = torch.zeros(batch, dtype=torch.int64, device=like.device)
+        return TransformerState(positions=positions, furthest=0, caches=tuple(caches))
+
+    def _place(self, x: Tensor, state: TransformerState | None) -> Place:
+        context = self.config.context
+        if state is None:
+            return Span(0, x.shape[1], context, x.device)
+        if x.shape[1] == 1:
+            return Step(state, context)
+        start = int(state.positions[0])
+        assert bool((state.positions == start).all()), "a chunk of several positions needs all items at the same one"
+        return Span(start, x.shape[1], context, x.device)
+
+    def _check(self, wanted: Wanted, x: Tensor, state: TransformerState | None, encoded_lyrics: Tensor | None) -> None:
+        assert (encoded_lyrics is not None) == (state is None and "X" in self.config.attention)
+        start = 0 if state is None else state.furthest
+        assert start + x.shape[1] <= self.config.context, "the window is full"
+        for index in wanted.layers | wanted.attention:
+            if not 0 <= index < self.config.depth:
+                raise ConfigError(f"Layer {index} is wanted; this model has layers 0 to {self.config.depth - 1}.")
+        for index in wanted.attention:
+            letters = self.config.layers[index]
+            if letters not in ("D", "L", "X"):
+                raise ConfigError(
+                    f"The attention of layer {index} is wanted, which is {letters!r}; "
+                    "only layers D, L and X can show theirs."
+                )
