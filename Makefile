@@ -31,6 +31,7 @@ bench: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python bench/vqvae.py
 	$(BIN)/python bench/attention.py
+	$(BIN)/python bench/prior.py
 
 clean:
 	rm -rf $(VENV)

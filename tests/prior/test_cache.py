@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jukebox.config import TransformerConfig
-from jukebox.prior.cache import Ring, TransformerState, empty_cache, layout
+from jukebox.prior.cache import Columns, Ends, Ring, TransformerState, empty_cache, layout
 from jukebox.prior.patterns import of_layer
 from tests.prior.reference import sizes, visible
 
@@ -26,7 +26,11 @@ def test_visible_keys_are_in_their_slots(fields: dict[str, Any], prefix: int) ->
         for key in visible((pattern,), query, config.context):
             assert slots[kept.slot(key)] == key
         for slot, position in slots.items():
-            assert (kept.position(slot, query) if isinstance(kept, Ring) else kept.position(slot)) == position
+            if isinstance(kept, Ring):
+                assert kept.position(slot, query) == position
+            else:
+                assert isinstance(kept, Columns | Ends)
+                assert kept.position(slot) == position
 
 
 def test_capacities_of_the_released_shape() -> None:

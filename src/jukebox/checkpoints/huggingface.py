@@ -14,6 +14,7 @@ from torch import Tensor
 from jukebox.checkpoints import files, huggingface_config, layout, tensor_file
 from jukebox.checkpoints.files import Progress, silent
 from jukebox.checkpoints.names import (
+    LAYER_MATRICES,
     Rule,
     Table,
     check_shapes,
@@ -173,14 +174,6 @@ def _residual(ours: str, theirs: str) -> tuple[Rule, ...]:
 
 def _transformer_rules(ours: str, theirs: str) -> list[Rule]:
     layer, their_layer = f"{ours}transformer.layers.{{D}}", f"{theirs}transformer._attn_mods.{{D}}"
-    matrices = {
-        "attention.qkv": "attn.c_attn",
-        "attention.query": "attn.c_attn",
-        "attention.key_value": "attn.c_enc_kv",
-        "attention.output": "attn.c_proj",
-        "mlp.input": "mlp.c_fc",
-        "mlp.output": "mlp.c_proj",
-    }
     rules = [
         Rule(f"{ours}token_embedding.weight", f"{theirs}embed_tokens.weight"),
         Rule(f"{ours}position_embedding.weight", f"{theirs}pos_emb.pos_emb"),
@@ -188,7 +181,7 @@ def _transformer_rules(ours: str, theirs: str) -> list[Rule]:
         *plain(f"{layer}.attention_norm", f"{their_layer}.layer_norm_0"),
         *plain(f"{layer}.mlp_norm", f"{their_layer}.layer_norm_1"),
     ]
-    for name, their_name in matrices.items():
+    for name, their_name in LAYER_MATRICES.items():
         rules += linear(f"{layer}.{name}", f"{their_layer}.{their_name}", "weight", "bias")
     return rules
 

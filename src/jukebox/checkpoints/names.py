@@ -34,6 +34,17 @@ Table = dict[str, tuple[Place, ...]]
 """For each of our names, every place that holds it: two for a tied matrix, which foreign files write twice."""
 
 
+LAYER_MATRICES = {
+    "attention.qkv": "attn.c_attn",
+    "attention.query": "attn.c_attn",
+    "attention.key_value": "attn.c_enc_kv",
+    "attention.output": "attn.c_proj",
+    "mlp.input": "mlp.c_fc",
+    "mlp.output": "mlp.c_proj",
+}
+"""Our names of the linear maps of a transformer layer, and those that both published layouts use."""
+
+
 def linear(ours: str, theirs: str, weight: str, bias: str) -> tuple[Rule, Rule]:
     """The rules of a linear layer whose foreign matrix, named `weight`, is [in, out]."""
     return Rule(f"{ours}.weight", f"{theirs}.{weight}", True), Rule(f"{ours}.bias", f"{theirs}.{bias}")
