@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from jukebox.config import Config
+from jukebox.config.base import require
 from jukebox.errors import ConfigError
 
 
@@ -30,14 +31,10 @@ class OptimizerConfig(Config):
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "epsilon", "clip_norm"):
-            self._require(name, getattr(self, name) > 0, "a number above 0")
+            require(getattr(self, name) > 0, self, name, "a number above 0")
         for name in ("beta1", "beta2"):
-            self._require(name, 0 <= getattr(self, name) < 1, "a number in [0, 1)")
-        self._require("weight_decay", self.weight_decay >= 0, "0 or more")
-
-    def _require(self, name: str, holds: bool, expectation: str) -> None:
-        if not holds:
-            raise ConfigError(f"OptimizerConfig.{name} is {getattr(self, name)}; expected {expectation}.")
+            require(0 <= getattr(self, name) < 1, self, name, "a number in [0, 1)")
+        require(self.weight_decay >= 0, self, "weight_decay", "0 or more")
 
 
 class AdamW(torch.optim.AdamW):

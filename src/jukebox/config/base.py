@@ -1,0 +1,81 @@
+"""What every configuration is: a frozen dataclass that checks itself when built, to and from JSON."""
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from jukebox.errors import ConfigError
+
+AnyConfig = TypeVar("AnyConfig", bound="Config")
+
+
+def require(holds: bool, owner: object, name: str, expectation: str) -> None:
+    """Raise ConfigError with the value of the field `name` of `owner`, unless something holds."""
+    if not holds:
+        value = getattr(owner, name)
+        raise ConfigError(f"{type(owner).__name__}.{name} is {value!r}; expected {expectation}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Base of every configuration: JSON in both directions, with unknown and ill-typed fields refused by name."""
+
+    def to_json(self) -> str:
+        """The configuration as indented JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls: type[AnyConfig], text: str) -> AnyConfig:
+        """The configuration that `to_json` wrote; raises ConfigError naming what is wrong."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"The configuration is not JSON ({error}); restore the file.") from error
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls: type[AnyConfig], values: Any) -> AnyConfig:
+        """The configuration with these field values; nested configurations are dictionaries."""
+        if not isinstance(values, dict):
+            raise ConfigError(f"{cls.__name__} is {values!r}; expected an object with named fields.")
+        kinds = typing.get_type_hints(cls)
+        unknown = sorted(set(values) - set(kinds))
+        if unknown:
+            raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}; its fields are {', '.join(sorted(kinds))}.")
+        missing = [
+            f.name
+            for f in dataclasses.fields(cls)
+            if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
+        if missing:
+            raise ConfigError(f"{cls.__name__} lacks the field {missing[0]!r}; give it a value.")
+        read = {name: _read(kinds[name], value, f"{cls.__name__}.{name}") for name, value in values.items()}
+        return cls(**read)
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    """`value` from JSON as an instance of the annotated `kind`."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        if value is None and type(None) in arguments:
+            return None
+        (kind,) = (k for k in arguments if k is not type(None))
+        return _read(kind, value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} is {value!r}; expected a list.")
+        return tuple(_read(arguments[0], item, where) for item in value)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where} is {value!r}; expected one of {', '.join(map(repr, arguments))}.")
+        return value
+    if isinstance(kind, type) and issubclass(kind, Config):
+        return kind.from_dict(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{where} is {value!r}; expected {kind.__name__}.")
+    return value
