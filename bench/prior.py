@@ -15,7 +15,6 @@ import gc
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vqvae import matrix_rate
+from vqvae import matrix_rate, peak_gib
 
 SHAPES = {"MINI": (512, 24, 2, 2048, 32), "MID": (1024, 48, 1, 8192, 64)}
 """Width, layers, heads, context, rows; RCP, attention width a quarter of the width, 2048 codes, no conditioning."""
@@ -141,7 +140,6 @@ def load_worker(side: str, folder: Path) -> dict[str, float]:
     from jukebox.checkpoints import load, store
 
     torch.set_num_threads(1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     if side == "ours":
         model = load.load_prior(folder / "ours")
@@ -154,13 +152,12 @@ def load_worker(side: str, folder: Path) -> dict[str, float]:
     for parameter in model.parameters():  # every page is read, as a first forward pass would
         parameter.detach().sum()
     used_s = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     size = sum(p.numel() * p.element_size() for p in model.parameters())
     return {
         "ready_s": ready_s,
         "read_s": used_s,
-        "peak_gb": peak * 1024 / 1e9,
-        "over_size": (peak - before) * 1024 / size,
+        "peak_gb": peak_gib() * 2**30 / 1e9,
+        "over_size": peak_gib() * 2**30 / size,
         "size_gb": size / 1e9,
     }
 

@@ -167,6 +167,25 @@ class Transformer(nn.Module):
             ConfigError: the attention of a layer is wanted that has none by key.
         """
         self._check(wanted, x, state, encoded_lyrics)
+        if state is None and not torch.is_grad_enabled():
+            # Items one after another, or a few: what lies between two layers of them stays in the processor's cache.
+            items = max(-(-_TILE // x.shape[1]), -(-len(x) // _TILES))
+            parts = [
+                self._run(group, None if encoded_lyrics is None else encoded_lyrics[first : first + items], wanted)
+                for first, group in zip(range(0, len(x), items), x.split(items), strict=True)
+            ]
+            return parts[0] if len(parts) == 1 else _joined(parts)
+        return self._run(x, encoded_lyrics, wanted, state, recompute)
+
+    def _run(
+        self,
+        x: Hidden,
+        encoded_lyrics: Encoded | None,
+        wanted: Wanted,
+        state: TransformerState | None = None,
+        recompute: bool = False,
+    ) -> TransformerOutput:
+        """All layers, for all items at once."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and state is None):
             place = self._place(x, state)
             layers: dict[int, Tensor] = {}
@@ -234,3 +253,13 @@ class Transformer(nn.Module):
                     f"The attention of layer {index} is wanted, which is {letters!r}; "
                     "only layers D, L and X can show theirs."
                 )
+
+
+def _joined(parts: list[TransformerOutput]) -> TransformerOutput:
+    """The outputs for groups of items as one."""
+    first = parts[0]
+    return TransformerOutput(
+        hidden=torch.cat([part.hidden for part in parts]),
+        layers={index: torch.cat([part.layers[index] for part in parts]) for index in first.layers},
+        attention={index: torch.cat([part.attention[index] for part in parts]) for index in first.attention},
+    )
