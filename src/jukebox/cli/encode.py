@@ -56,9 +56,13 @@ def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...
 
     config = model.config
     recording = recording_for(model, arguments)
-    pieces: dict[int, list[torch.Tensor]] = {level: [] for level in levels}
+    duration_s = recording.duration_s()
+    # Filled in place: small pieces kept between large temporary ones would leave holes in memory that add up.
+    expected = int(duration_s * config.sample_rate) + 2 * config.hops[-1]
+    found = {level: torch.empty(expected // config.hops[level], dtype=torch.uint16) for level in levels}
+    counts = dict.fromkeys(levels, 0)
     samples = 0
-    with progress("encoding", recording.duration_s(), "s") as advance:
+    with progress("encoding", duration_s, "s") as advance:
 
         def counted():
             nonlocal samples
@@ -69,7 +73,11 @@ def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...
         done = 0
         for codes in encode_stream(model, counted(), levels):
             for level, piece in codes.items():
-                pieces[level].append(piece.to("cpu", torch.uint16))
+                start, stop = counts[level], counts[level] + len(piece)
+                if stop > len(found[level]):  # the header promised less than there is
+                    found[level] = torch.cat([found[level], torch.empty(stop, dtype=torch.uint16)])
+                found[level][start:stop] = piece
+                counts[level] = stop
             advance((samples - done) / config.sample_rate)
             done = samples
     header = CodesHeader(
@@ -79,4 +87,4 @@ def encode(model: "VQVAE", arguments: argparse.Namespace, levels: tuple[int, ...
         length_samples=samples,
         hops=config.hops,
     )
-    return CodesFile(header=header, codes={level: torch.cat(pieces.pop(level)) for level in levels})
+    return CodesFile(header=header, codes={level: found[level][:count].clone() for level, count in counts.items()})
