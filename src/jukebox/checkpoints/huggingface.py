@@ -14,7 +14,6 @@ from torch import Tensor
 from jukebox.checkpoints import files, huggingface_config, layout, tensor_file
 from jukebox.checkpoints.files import Progress, silent
 from jukebox.checkpoints.names import (
-    LAYER_MATRICES,
     Rule,
     Table,
     check_shapes,
@@ -25,6 +24,7 @@ from jukebox.checkpoints.names import (
     table,
     to_ours,
     to_theirs,
+    transformer_rules,
 )
 from jukebox.checkpoints.openai import Imported, add_running_sums, load_dictionary
 from jukebox.config import PriorConfig, VqvaeConfig
@@ -173,17 +173,7 @@ def _residual(ours: str, theirs: str) -> tuple[Rule, ...]:
 
 
 def _transformer_rules(ours: str, theirs: str) -> list[Rule]:
-    layer, their_layer = f"{ours}transformer.layers.{{D}}", f"{theirs}transformer._attn_mods.{{D}}"
-    rules = [
-        Rule(f"{ours}token_embedding.weight", f"{theirs}embed_tokens.weight"),
-        Rule(f"{ours}position_embedding.weight", f"{theirs}pos_emb.pos_emb"),
-        Rule(f"{ours}start_token", f"{theirs}start_token"),
-        *plain(f"{layer}.attention_norm", f"{their_layer}.layer_norm_0"),
-        *plain(f"{layer}.mlp_norm", f"{their_layer}.layer_norm_1"),
-    ]
-    for name, their_name in LAYER_MATRICES.items():
-        rules += linear(f"{layer}.{name}", f"{their_layer}.{their_name}", "weight", "bias")
-    return rules
+    return transformer_rules(ours, theirs, embedding="embed_tokens", norm="layer_norm", weight="weight", bias="bias")
 
 
 def _with_tied(theirs: Mapping[str, Tensor], tables: Mapping[str, Table]) -> dict[str, Tensor]:

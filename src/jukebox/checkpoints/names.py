@@ -55,6 +55,21 @@ def plain(ours: str, theirs: str) -> tuple[Rule, Rule]:
     return Rule(f"{ours}.weight", f"{theirs}.weight"), Rule(f"{ours}.bias", f"{theirs}.bias")
 
 
+def transformer_rules(ours: str, theirs: str, *, embedding: str, norm: str, weight: str, bias: str) -> list[Rule]:
+    """The rules of a token stack and its layers, which the published layouts build alike and spell differently."""
+    layer, their_layer = f"{ours}transformer.layers.{{D}}", f"{theirs}transformer._attn_mods.{{D}}"
+    rules = [
+        Rule(f"{ours}token_embedding.weight", f"{theirs}{embedding}.weight"),
+        Rule(f"{ours}position_embedding.weight", f"{theirs}pos_emb.pos_emb"),
+        Rule(f"{ours}start_token", f"{theirs}start_token"),
+        *plain(f"{layer}.attention_norm", f"{their_layer}.{norm}_0"),
+        *plain(f"{layer}.mlp_norm", f"{their_layer}.{norm}_1"),
+    ]
+    for name, their_name in LAYER_MATRICES.items():
+        rules += linear(f"{layer}.{name}", f"{their_layer}.{their_name}", weight, bias)
+    return rules
+
+
 def table(names: Iterable[str], rules: Iterable[Rule]) -> Table:
     """Every place of each of our `names`; names without a rule have no place in the foreign layout."""
     patterns = [(re.compile(_pattern(rule.ours)), rule) for rule in rules]

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from jukebox.checkpoints import files, layout, openai_config
 from jukebox.checkpoints.names import (
-    LAYER_MATRICES,
     Rule,
     Table,
     check_shapes,
@@ -28,6 +27,7 @@ from jukebox.checkpoints.names import (
     table,
     to_ours,
     to_theirs,
+    transformer_rules,
 )
 from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError
@@ -190,17 +190,7 @@ def _residual(ours: str, theirs: str) -> tuple[Rule, ...]:
 
 
 def _transformer_rules(ours: str, theirs: str) -> list[Rule]:
-    layer, their_layer = f"{ours}transformer.layers.{{D}}", f"{theirs}transformer._attn_mods.{{D}}"
-    rules = [
-        Rule(f"{ours}token_embedding.weight", f"{theirs}x_emb.weight"),
-        Rule(f"{ours}position_embedding.weight", f"{theirs}pos_emb.pos_emb"),
-        Rule(f"{ours}start_token", f"{theirs}start_token"),
-        *plain(f"{layer}.attention_norm", f"{their_layer}.ln_0"),
-        *plain(f"{layer}.mlp_norm", f"{their_layer}.ln_1"),
-    ]
-    for name, their_name in LAYER_MATRICES.items():
-        rules += linear(f"{layer}.{name}", f"{their_layer}.{their_name}", "w", "b")
-    return rules
+    return transformer_rules(ours, theirs, embedding="x_emb", norm="ln", weight="w", bias="b")
 
 
 def add_running_sums(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
