@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jukebox.errors import ConfigError
-from jukebox.sampling.token import filter_logits
+from jukebox.sampling.token import Choice, SamplingConfig, filter_logits
 
 SEEDS = st.integers(0, 2**31)
 
@@ -56,8 +56,35 @@ def test_input_is_not_changed_and_dtype_stays() -> None:
 
 
 def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ConfigError, match="top_k is 0: give a number of tokens, 1 or more"):
-        filter_logits(torch.zeros(4), top_k=0)
+    with pytest.raises(ConfigError, match="top_k is 0; expected a number of tokens, 1 or more"):
+        SamplingConfig(top_k=0)
+    with pytest.raises(ConfigError, match="temperature is -1.0; expected a number, 0 or more"):
+        SamplingConfig(temperature=-1.0)
     for p in (0.0, 1.1):
-        with pytest.raises(ConfigError, match=f"top_p is {p}: give a probability above 0, up to 1"):
-            filter_logits(torch.zeros(4), top_p=p)
+        with pytest.raises(ConfigError, match=f"top_p is {p}; expected a probability above 0, up to 1"):
+            SamplingConfig(top_p=p)
+
+
+SETTINGS = (
+    SamplingConfig(),
+    SamplingConfig(temperature=0.7, top_k=3),
+    SamplingConfig(temperature=1.3, top_p=0.6),
+    SamplingConfig(temperature=0.0),
+    SamplingConfig(top_k=5, top_p=0.8),
+)
+
+
+@given(SEEDS)
+def test_slots_with_settings_of_their_own_are_each_alone(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(len(SETTINGS), 17, generator=generator) * 3
+    noise = torch.randn(len(SETTINGS), 17, generator=generator)
+    together = Choice.of(SETTINGS, 17, logits.device).draw(logits, noise)
+    for index, settings in enumerate(SETTINGS):
+        alone = Choice.of([settings], 17, logits.device).draw(logits[index : index + 1], noise[index : index + 1])
+        assert alone == together[index]
+        if settings.temperature == 0:
+            assert alone == logits[index].argmax()
+        else:
+            kept = filter_logits(logits[index] / settings.temperature, top_k=settings.top_k, top_p=settings.top_p)
+            assert alone == (kept + noise[index]).argmax()

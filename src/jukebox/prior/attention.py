@@ -1,6 +1,7 @@
 """The two attention modules: over the positions of the window by any pattern, and over encoded lyrics."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -59,7 +60,10 @@ class SelfAttention(nn.Module):
         if self.query_norm is not None and self.key_norm is not None:
             queries, keys = self.query_norm(queries), self.key_norm(keys)
         if self.rotary:
-            queries, keys = rotated(queries, place.positions), rotated(keys, place.positions)
+            positions = place.positions
+            if 1 < len(positions) < len(queries):  # a step with empty rows
+                positions = F.pad(positions, (0, 0, 0, len(queries) - len(positions)))
+            queries, keys = rotated(queries, positions), rotated(keys, positions)
         return queries, torch.stack([keys, values], 2)
 
 
@@ -80,12 +84,18 @@ class CrossAttention(nn.Module):
         return self.key_value(encoded_lyrics).unflatten(-1, (2, self.heads, -1))
 
     def forward(
-        self, x: Inputs, pairs: Float[Tensor, "batch lyrics 2 heads head_width"], *, want_weights: bool = False
-    ) -> tuple[Inputs, Float[Tensor, "batch heads positions lyrics"] | None]:
-        """What each position learns from the lyrics, and the softmax where it is wanted."""
-        queries = self.query(x).unflatten(-1, (self.heads, -1))
-        found = softmax.attend(queries, pairs, None)
-        return self.output(found.flatten(2)), softmax.weights(queries, pairs, None) if want_weights else None
+        self, x: Inputs, pairs: Float[Tensor, "items lyrics 2 heads head_width"], *, want_weights: bool = False
+    ) -> tuple[Inputs, Float[Tensor, "items heads positions lyrics"] | None]:
+        """What each position learns from the lyrics, and the softmax where it is wanted.
+
+        There may be more inputs than items that have lyrics: the rest are a step's empty rows.
+        """
+        rows, items = len(x), len(pairs)
+        queries = self.query(x)[:items].unflatten(-1, (self.heads, -1))
+        found = softmax.attend(queries, pairs, None).flatten(2)
+        if items < rows:
+            found = F.pad(found, (0, 0, 0, 0, 0, rows - items))
+        return self.output(found), softmax.weights(queries, pairs, None) if want_weights else None
 
 
 def rotated(heads: Heads, positions: Int64[Tensor, "#batch positions"]) -> Heads:

@@ -2,8 +2,8 @@
 
 A cache is a tensor [batch, slots, 2, heads, head width]: a key and its value side by side. A layout says which slot
 a position has. Row, previous row and window are rings; a column is stored so that it is contiguous; tails and
-prefixes keep the positions that are ever looked at. The empty keys of a pattern are its first slots, which stay zero;
-positions that nobody will look at share a last slot, which nobody reads.
+prefixes keep the positions that are ever looked at, and have one more slot for all others, which nobody reads. The
+empty keys of a pattern are its first slots, which stay zero.
 """
 
 from dataclasses import dataclass, replace
@@ -154,5 +154,10 @@ def empty_cache(
     pattern: Pattern, context: int, item: Float[Tensor, "batch 2 heads head_width"]
 ) -> Float[Tensor, "batch slots 2 heads head_width"]:
     """A cache of zeros for a pattern, with batch, heads, device and dtype of `item`."""
-    slots = pattern.empty_keys + layout(pattern, context).capacity + 1
-    return item.new_zeros(item.shape[0], slots, *item.shape[1:])
+    return item.new_zeros(item.shape[0], slots_of(pattern, context), *item.shape[1:])
+
+
+def slots_of(pattern: Pattern, context: int) -> int:
+    """How many slots the cache of a pattern has, the empty keys and the one for what nobody reads included."""
+    kept = layout(pattern, context)
+    return pattern.empty_keys + kept.capacity + isinstance(kept, Ends)

@@ -91,6 +91,15 @@ class Conditioning:
         """The same for the first `count` positions."""
         return self if self.added is None else replace(self, added=self.added[:, :count])
 
+    def items(self, first: int, last: int) -> "Conditioning":
+        """The items `first` to `last` - 1, in the same memory."""
+        added, encoded = self.added, self.encoded_lyrics
+        return Conditioning(
+            start=self.start[first:last],
+            added=None if added is None else added[first:last],
+            encoded_lyrics=None if encoded is None else encoded[first:last],
+        )
+
     def at(self, positions: Positions) -> "Conditioning":
         """The same for these positions."""
         return self if self.added is None else replace(self, added=self.added.take_along_dim(positions[..., None], 1))

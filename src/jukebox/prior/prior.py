@@ -15,6 +15,7 @@ from jukebox.prior.conditions import Conditioning, Conditions
 from jukebox.prior.label_conditioner import LabelConditioner
 from jukebox.prior.losses import PriorLosses, bits, weighted
 from jukebox.prior.lyrics import LyricsEncoder, TokenLayout
+from jukebox.prior.step import ROWS
 from jukebox.prior.token_stack import Positions, Tokens, TokenStack, all_positions, before
 from jukebox.prior.transformer import TransformerOutput, Wanted
 from jukebox.prior.upsample_conditioner import UpsampleConditioner
@@ -35,6 +36,16 @@ class PriorState:
 
     conditioning: Conditioning
     transformer: TransformerState
+
+    def items(self, first: int, last: int) -> "PriorState":
+        """The items `first` to `last` - 1, in the same memory."""
+        return PriorState(
+            conditioning=self.conditioning.items(first, last), transformer=self.transformer.items(first, last)
+        )
+
+    def at(self, positions: Int64[Tensor, " batch"], furthest: int) -> "PriorState":
+        """The same with each item at a new position, the largest of which is `furthest`."""
+        return replace(self, transformer=replace(self.transformer, positions=positions, furthest=furthest))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +120,7 @@ class Prior(TokenStack):
         output = self.transformer(
             inputs, encoded_lyrics=conditioning.encoded_lyrics, wanted=wanted, recompute=recompute
         )
-        logits = self._logits(output.hidden, conditioning)
+        logits = self._logits(output.hidden, conditioning.added)
         return WindowOutput(
             logits=logits,
             layers=output.layers,
@@ -127,6 +138,34 @@ class Prior(TokenStack):
         )
 
     @torch.no_grad()
+    def empty_state(self, slots: int) -> PriorState:
+        """The state of `slots` windows of which nothing is known yet, to be filled one by one by `fill`."""
+        config, start = self.config, self.token_embedding.weight.new_zeros(slots, self.config.transformer.width)
+        timed = config.labels is not None and config.labels.timing_bins is not None
+        added = start.new_zeros(slots, config.transformer.context, start.shape[1])
+        encoded = None
+        if self.lyrics_encoder is not None:
+            assert config.lyrics is not None
+            encoded = start.new_zeros(slots, config.lyrics.tokens, start.shape[1])
+        return PriorState(
+            conditioning=Conditioning(
+                start=start, added=added if timed or self.upsampler is not None else None, encoded_lyrics=encoded
+            ),
+            transformer=self.transformer.new_state(slots, encoded_lyrics=encoded),
+        )
+
+    @torch.no_grad()
+    def fill(self, item: PriorState, conditions: Conditions) -> None:
+        """Condition the window of a state of one item, in place."""
+        found, old = self.condition(conditions, 1), item.conditioning
+        old.start.copy_(found.start)
+        if old.added is not None and found.added is not None:
+            old.added[:, : found.added.shape[1]] = found.added
+        if old.encoded_lyrics is not None and found.encoded_lyrics is not None:
+            old.encoded_lyrics.copy_(found.encoded_lyrics)
+            self.transformer.read_lyrics(found.encoded_lyrics, item.transformer)
+
+    @torch.no_grad()
     def extend(self, previous: Tokens, state: PriorState, *, wanted: Wanted = NOTHING) -> StepOutput:
         """Logits at the next positions of windows that are being written; no gradients flow.
 
@@ -136,18 +175,39 @@ class Prior(TokenStack):
             state: of the same windows.
             wanted: as in `forward`.
         """
-        steps = torch.arange(previous.shape[1], device=previous.device)
-        positions = state.transformer.positions[:, None] + steps
-        conditioning = state.conditioning.at(positions)
-        inputs = self.transformer_inputs(previous, positions, conditioning)
-        output = self.transformer(inputs, state=state.transformer, wanted=wanted)
+        output, added = self._extended(previous, state, wanted)
         assert output.state is not None
+        items = len(previous)
         return StepOutput(
-            logits=self._logits(output.hidden, conditioning),
-            layers=output.layers,
+            logits=self._logits(output.hidden, added)[:items],
+            layers={layer: hidden[:items] for layer, hidden in output.layers.items()},
             lyric_attention=self._lyric_attention(output),
             state=replace(state, transformer=output.state),
         )
+
+    @torch.no_grad()
+    def read(self, previous: Tokens, state: PriorState) -> PriorState:
+        """The state after some more positions whose tokens are known; as `extend`, without the logits."""
+        output, _ = self._extended(previous, state, NOTHING)
+        assert output.state is not None
+        return replace(state, transformer=output.state)
+
+    def _extended(
+        self, previous: Tokens, state: PriorState, wanted: Wanted
+    ) -> tuple[TransformerOutput, Float[Tensor, "rows positions width"] | None]:
+        """The transformer's output at the next positions, and what was added to its inputs.
+
+        A step has at least `step.ROWS` rows, the last ones empty where there are fewer items.
+        """
+        steps = torch.arange(previous.shape[1], device=previous.device)
+        positions = state.transformer.positions[:, None] + steps
+        conditioning = state.conditioning.at(positions)
+        inputs, added = self.transformer_inputs(previous, positions, conditioning), conditioning.added
+        empty = max(0, ROWS - len(previous)) if previous.shape[1] == 1 else 0
+        if empty:
+            inputs = F.pad(inputs, (0, 0, 0, 0, 0, empty))
+            added = None if added is None else F.pad(added, (0, 0, 0, 0, 0, empty))
+        return self.transformer(inputs, state=state.transformer, wanted=wanted), added
 
     def condition(self, conditions: Conditions, batch: int, *, recompute: bool = False) -> Conditioning:
         """The conditions of `batch` windows as vectors.
@@ -180,9 +240,9 @@ class Prior(TokenStack):
         """What enters the transformer: embeddings of the tokens before and of the positions, and the conditioning."""
         return _plus(self.inputs(previous, positions, conditioning.start), conditioning.added)
 
-    def _logits(self, hidden: Hidden, conditioning: Conditioning) -> Logits:
+    def _logits(self, hidden: Hidden, added: Hidden | None) -> Logits:
         if self.config.recondition:
-            hidden = _plus(hidden, conditioning.added)
+            hidden = _plus(hidden, added)
         return F.linear(hidden, self.token_embedding.weight) if self.output is None else self.output(hidden)
 
     def _lyric_attention(self, output: TransformerOutput) -> dict[int, Tensor]:
@@ -225,9 +285,11 @@ class Prior(TokenStack):
         if config.upsampler is not None:
             sizes["codes_above"] = config.codes_context // config.upsampler.stride**config.upsampler.steps
         for name, size in sizes.items():
-            if getattr(conditions, name).shape[1] != size:
+            found = getattr(conditions, name).shape[1]
+            # A window that ends with a short song has fewer codes above it: the conditioner pads, as at any border.
+            if found != size and not (name == "codes_above" and 0 < found < size):
                 raise DataError(
-                    f"The conditions hold {getattr(conditions, name).shape[1]} {name} in each window; "
+                    f"The conditions hold {found} {name} in each window; "
                     f"expected {size}, as in the prior's configuration."
                 )
 

@@ -18,13 +18,19 @@ Mask = Bool[Tensor, "#groups #queries keys"]
 _NOTHING = -1e30
 
 
-def attend(queries: Queries, pairs: Pairs, mask: Mask | None, *, causal: bool = False) -> Queries:
+def attend(
+    queries: Queries,
+    pairs: Pairs,
+    mask: Mask | Float[Tensor, "#groups #queries keys"] | None,
+    *,
+    causal: bool = False,
+) -> Queries:
     """The attention of every query over the keys that it sees, at least one.
 
     Args:
         queries: already rotated or normalised where the model does so; scaled here by width ** -0.5.
         pairs: a key and its value for every key position.
-        mask: which keys are seen; None for all.
+        mask: which keys are seen; None for all. Or what is added to the logits, in the queries' dtype.
         causal: query i sees the keys up to i; instead of a mask.
     """
     keys, values = pairs.unbind(2)

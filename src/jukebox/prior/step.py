@@ -8,11 +8,18 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from jukebox.prior import softmax
-from jukebox.prior.cache import Columns, Ends, Ring, TransformerState, layout
+from jukebox.prior.cache import Columns, Ends, Ring, TransformerState, layout, slots_of
 from jukebox.prior.patterns import Pattern
 
-Queries = Float[Tensor, "batch 1 heads width"]
-Pairs = Float[Tensor, "batch 1 2 heads width"]
+Queries = Float[Tensor, "rows 1 heads width"]
+Pairs = Float[Tensor, "rows 1 2 heads width"]
+
+ROWS = 4
+"""A step has at least so many rows, the last ones empty where there are fewer items: products of one to three rows go
+through other kernels, which round otherwise, and an item shall not depend on how many others are beside it."""
+
+# Layers that keep everything read it in pieces of so many slots, up to the furthest item.
+_SLOTS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,24 +27,28 @@ class _Plan:
     """Where a pattern writes and reads, the same for all its layers.
 
     Args:
-        write: slot of the new key.
-        read: slots of the keys, or how many of the first.
-        keys: their positions; negative where nothing was written yet.
+        write: slot of each item's new key, counted through all items.
+        read: which column of which item, counted through all items; or how many slots from the first.
+        keys: positions of the keys that are read; negative where nothing was written yet.
     """
 
     write: Int64[Tensor, " batch"]
-    read: Int64[Tensor, "batch keys"] | int
+    read: Int64[Tensor, " batch"] | int
     keys: Int64[Tensor, "#batch keys"]
 
 
 class Step:
-    """The next position of every item, as `state` says. It lives for one call of the transformer."""
+    """The next position of every item, as `state` says. It lives for one call of the transformer.
+
+    Shapes depend on the layers and, in pieces of 512, on the furthest item; never on where an item is.
+    """
 
     def __init__(self, state: TransformerState, context: int) -> None:
         self.context, self._at, self._furthest = context, state.positions, state.furthest
         self._items = torch.arange(len(state.positions), device=state.positions.device)
         self._plans: dict[Pattern, _Plan] = {}
-        self._masks: dict[tuple[Pattern, ...], Tensor] = {}
+        self._seen: dict[tuple[Pattern, ...], Tensor] = {}
+        self._masks: dict[tuple[Pattern, torch.dtype], tuple[Tensor, Tensor | None]] = {}
 
     @property
     def positions(self) -> Int64[Tensor, "batch 1"]:
@@ -47,34 +58,61 @@ class Step:
     def attend(
         self, patterns: tuple[Pattern, ...], queries: Queries, pairs: Pairs, caches: tuple[Tensor, ...]
     ) -> Queries:
-        """The attention of the new position over the union of what the patterns see; its key is written first."""
-        found = []
-        for index, (pattern, cache) in enumerate(zip(patterns, caches, strict=True)):
-            cache[self._items, self._plan(pattern).write] = pairs[:, 0]
-            keys, mask = self._keys(pattern, cache), self._mask(patterns[: index + 1])
-            if len(patterns) > 1:
-                found.append(softmax.part(queries, keys, mask))
-            elif pattern.blind:
-                # Softmax needs something to look at; what it finds is thrown away.
-                blind = (self._at < pattern.blind)[:, None, None]
-                found.append(softmax.attend(queries, keys, mask | blind).masked_fill(blind[..., None], 0.0))
-            else:
-                found.append(softmax.attend(queries, keys, mask))
-        return found[0] if len(patterns) == 1 else softmax.join(found).to(queries.dtype)
+        """The attention of the new position over the union of what the patterns see; its key is written first.
+
+        There may be more queries than items: the rest are empty rows, and so are their results.
+        """
+        items, rows = len(self._at), len(queries)
+        queries, pairs = queries[:items], pairs[:items]
+        for pattern, cache in zip(patterns, caches, strict=True):
+            cache.flatten(0, 1).index_copy_(0, self._plan(pattern).write, pairs[:, 0])
+        if len(patterns) == 1:
+            found = self._alone(patterns[0], queries, caches[0])
+        else:
+            parts = [
+                softmax.part(queries, self._keys(pattern, cache), self._visible(patterns[: index + 1]))
+                for index, (pattern, cache) in enumerate(zip(patterns, caches, strict=True))
+            ]
+            found = softmax.join(parts).to(queries.dtype)
+        return found if items == rows else F.pad(found, (0, 0, 0, 0, 0, 0, 0, rows - items))
 
     def weights(
         self, pattern: Pattern, queries: Queries, pairs: Pairs, cache: Tensor | None
     ) -> Float[Tensor, "batch heads 1 keys"]:
         """The softmax of a pattern that keeps its keys in one row, by key; its cache has been written."""
         assert cache is not None
-        return softmax.weights(queries, self._keys(pattern, cache), self._mask((pattern,)))
+        return softmax.weights(queries[: len(self._at)], self._keys(pattern, cache), self._visible((pattern,)))
 
     def commit(self) -> None:
         """Nothing is held back: a key is written where its own step alone looks."""
 
+    def _alone(self, pattern: Pattern, queries: Queries, cache: Tensor) -> Queries:
+        """The attention over what one pattern sees."""
+        key = (pattern, queries.dtype)
+        if key not in self._masks:
+            self._masks[key] = self._additive(pattern, queries.dtype)
+        mask, blind = self._masks[key]
+        found = softmax.attend(queries, self._keys(pattern, cache), mask)
+        return found if blind is None else found.masked_fill(blind, 0.0)
+
+    def _additive(self, pattern: Pattern, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """The mask as something to add to logits, which is made once for all layers; and who sees nothing at all."""
+        visible, blind = self._visible((pattern,)), None
+        if pattern.blind:
+            # Softmax needs something to look at; what it finds is thrown away.
+            blind = (self._at < pattern.blind)[:, None, None]
+            visible = visible | blind
+        mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, -torch.inf)
+        return mask, None if blind is None else blind[..., None]
+
     def _keys(self, pattern: Pattern, cache: Tensor) -> Float[Tensor, "batch keys 2 heads width"]:
         read = self._plan(pattern).read
-        return cache[:, :read] if isinstance(read, int) else cache[self._items[:, None], read]
+        if isinstance(read, int):
+            return cache[:, :read]
+        kept = layout(pattern, self.context)
+        assert isinstance(kept, Columns)
+        columns = cache.view(len(cache) * kept.stride, kept.rows, *cache.shape[2:])
+        return columns.index_select(0, read)
 
     def _plan(self, pattern: Pattern) -> _Plan:
         if pattern not in self._plans:
@@ -83,27 +121,29 @@ class Step:
 
     def _planned(self, pattern: Pattern) -> _Plan:
         kept, at = layout(pattern, self.context), self._at
-        write = torch.where(kept.keeps(at), pattern.empty_keys + kept.slot(at), pattern.empty_keys + kept.capacity)
+        first = self._items * slots_of(pattern, self.context)
         if isinstance(kept, Columns):
-            rows = torch.arange(self._furthest // kept.stride + 1, device=at.device)
-            read = (at % kept.stride * kept.rows)[:, None] + rows
-            return _Plan(write=write, read=read, keys=kept.position(read))
+            column = at % kept.stride
+            keys = column[:, None] + torch.arange(kept.rows, device=at.device) * kept.stride
+            return _Plan(write=first + kept.slot(at), read=self._items * kept.stride + column, keys=keys)
         if isinstance(kept, Ring):
             slots = torch.arange(kept.capacity, device=at.device)
-            return _Plan(write=write, read=kept.capacity, keys=kept.position(slots[None], at[:, None]))
+            keys = kept.position(slots[None], at[:, None])
+            return _Plan(write=first + kept.slot(at), read=kept.capacity, keys=keys)
         assert isinstance(kept, Ends)
+        write = torch.where(kept.keeps(at), pattern.empty_keys + kept.slot(at), pattern.empty_keys + kept.capacity)
         # At least one slot, though nobody sees it: a softmax is over something.
-        count = max(1, kept.before(self._furthest + 1))
+        count = min(kept.capacity, -(-max(1, kept.before(self._furthest + 1)) // _SLOTS) * _SLOTS)
         keys = kept.position(torch.arange(count, device=at.device))[None]
-        return _Plan(write=write, read=pattern.empty_keys + count, keys=keys)
+        return _Plan(write=first + write, read=pattern.empty_keys + count, keys=keys)
 
-    def _mask(self, patterns: tuple[Pattern, ...]) -> Bool[Tensor, "batch 1 keys"]:
+    def _visible(self, patterns: tuple[Pattern, ...]) -> Bool[Tensor, "batch 1 keys"]:
         """Which of its keys the last pattern sees and the others do not, by their definition."""
-        if patterns not in self._masks:
+        if patterns not in self._seen:
             *others, pattern = patterns
             keys, queries = self._plan(pattern).keys, self.positions
             mask = pattern.sees(queries, keys) & (keys >= 0)
             for other in others:
                 mask = mask & ~other.sees(queries, keys)
-            self._masks[patterns] = F.pad(mask, (pattern.empty_keys, 0), value=True)[:, None]
-        return self._masks[patterns]
+            self._seen[patterns] = F.pad(mask, (pattern.empty_keys, 0), value=True)[:, None]
+        return self._seen[patterns]

@@ -156,8 +156,9 @@ class Transformer(nn.Module):
         """The outputs of new positions: of a window from its beginning, or of those that follow a `state`.
 
         Args:
-            x: embedded inputs. With a state, one position for every item wherever each is, or several where all are
-                at the same; no gradients flow then.
+            x: embedded inputs. With a state, one position for every item wherever each is, perhaps with empty rows
+                after the last item's (`step.ROWS`), or several positions where all items are at the same; no
+                gradients flow then.
             encoded_lyrics: for X layers, without a state, which has its own.
             state: what came before; see `TransformerState` for what happens to it.
             wanted: what else to give.
@@ -218,7 +219,7 @@ class Transformer(nn.Module):
             encoded_lyrics: for X layers; their keys and values are made here.
         """
         config, caches = self.config, []
-        like = cast(Layer, self.layers[0]).mlp.input.weight
+        like = cast(Layer, self.layers[0]).mlp_norm.weight  # a matrix may be packed
         item = like.new_empty(batch, 2, config.heads, config.head_width)
         for layer in cast(list[Layer], list(self.layers)):
             if isinstance(layer.attention, CrossAttention):
@@ -228,6 +229,12 @@ class Transformer(nn.Module):
                 caches.append(tuple(empty_cache(p, config.context, item) for p in layer.attention.patterns))
         positions = torch.zeros(batch, dtype=torch.int64, device=like.device)
         return TransformerState(positions=positions, furthest=0, caches=tuple(caches))
+
+    def read_lyrics(self, encoded_lyrics: Encoded, state: TransformerState) -> None:
+        """Make the keys and values of other lyrics for the items of a state, in place; there is nothing else to X."""
+        for layer, caches in zip(cast(list[Layer], list(self.layers)), state.caches, strict=True):
+            if isinstance(layer.attention, CrossAttention):
+                caches[0].copy_(layer.attention.pairs(encoded_lyrics))
 
     def _place(self, x: Tensor, state: TransformerState | None) -> Place:
         context = self.config.context

@@ -1,14 +1,83 @@
-"""From logits to the tokens that may be drawn."""
+"""From logits to the token that is drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from jukebox.errors import ConfigError
+from jukebox.config import Config
+from jukebox.config.base import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig(Config):
+    """How a token is drawn from logits.
+
+    Args:
+        temperature: divides the logits, 0 or more; 0 takes the most probable token.
+        top_k: draw among the k most probable tokens and those equal to the k-th; None for all.
+        top_p: of what is left draw among the most probable tokens up to and including the one with which their
+            probability exceeds p, 0 < p <= 1; None for all.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        require(0.0 <= self.temperature < float("inf"), self, "temperature", "a number, 0 or more")
+        require(self.top_k is None or self.top_k >= 1, self, "top_k", "a number of tokens, 1 or more, or none")
+        require(self.top_p is None or 0 < self.top_p <= 1, self, "top_p", "a probability above 0, up to 1, or none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The settings of several slots side by side, as tensors on their device.
+
+    Args:
+        temperature: 1 for a greedy slot.
+        noisy: 0 for a greedy slot, else 1.
+        top_k: the whole vocabulary where nothing is dropped; None where that holds for every slot.
+        top_p: more than 1 where nothing is dropped; None where that holds for every slot.
+    """
+
+    temperature: Float[Tensor, "slots 1"]
+    noisy: Float[Tensor, "slots 1"]
+    top_k: Int64[Tensor, "slots 1"] | None
+    top_p: Float[Tensor, "slots 1"] | None
+
+    @classmethod
+    def of(cls, settings: Sequence[SamplingConfig], vocabulary: int, device: torch.device) -> "Choice":
+        """The settings of every slot, for logits of `vocabulary` tokens."""
+
+        def column(values: list[float]) -> Tensor:
+            return torch.tensor(values, device=device)[:, None]
+
+        top_k = [vocabulary if s.top_k is None else min(s.top_k, vocabulary) for s in settings]
+        top_p = [2.0 if s.top_p is None else s.top_p for s in settings]
+        return cls(
+            temperature=column([s.temperature or 1.0 for s in settings]),
+            noisy=column([float(s.temperature > 0) for s in settings]),
+            top_k=None if min(top_k) == vocabulary else torch.tensor(top_k, device=device)[:, None],
+            top_p=None if min(top_p) > 1 else column(top_p),
+        )
+
+    def draw(
+        self, logits: Float[Tensor, "slots vocabulary"], noise: Float[Tensor, "slots vocabulary"]
+    ) -> Int64[Tensor, " slots"]:
+        """The token of every slot: the largest of filtered logits and noise. Decisions are made in float32."""
+        logits = logits.float() / self.temperature
+        kept = filter_logits(logits, top_k=self.top_k, top_p=self.top_p)
+        return (kept + noise * self.noisy).argmax(-1)
 
 
 def filter_logits(
-    logits: Float[Tensor, "*batch vocabulary"], *, top_k: int | None = None, top_p: float | None = None
+    logits: Float[Tensor, "*batch vocabulary"],
+    *,
+    top_k: int | Int64[Tensor, "*batch 1"] | None = None,
+    top_p: float | Float[Tensor, "*batch 1"] | None = None,
 ) -> Float[Tensor, "*batch vocabulary"]:
     """Drop improbable tokens before one is drawn.
 
@@ -16,22 +85,17 @@ def filter_logits(
         logits: of any temperature.
         top_k: keep the k most probable tokens and those equal to the k-th, 1 or more; None keeps all.
         top_p: of what is left keep the most probable tokens up to and including the one with which their
-            probability exceeds p, 0 < p <= 1; None keeps all. Applied after `top_k`.
+            probability exceeds p; None, or more than 1, keeps all. Applied after `top_k`.
 
     Returns:
         The logits, -inf where a token is dropped. At least one token is kept.
-
-    Raises:
-        ConfigError: when `top_k` or `top_p` is outside its range.
     """
     if top_k is not None:
-        if top_k < 1:
-            raise ConfigError(f"top_k is {top_k}: give a number of tokens, 1 or more, or None to keep all.")
-        smallest_kept = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
+        descending = logits.sort(dim=-1, descending=True).values
+        last = torch.as_tensor(top_k, device=logits.device).clamp(max=logits.shape[-1]) - 1
+        smallest_kept = descending.gather(-1, last.expand(*logits.shape[:-1], 1))
         logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
     if top_p is not None:
-        if not 0 < top_p <= 1:
-            raise ConfigError(f"top_p is {top_p}: give a probability above 0, up to 1, or None to keep all.")
         descending, order = logits.sort(dim=-1, descending=True)
         cumulative = descending.float().softmax(dim=-1).cumsum(dim=-1)  # float32: half precision loses the tail
         dropped = torch.zeros_like(logits, dtype=torch.bool)

@@ -1,0 +1,132 @@
+"""The reference engine: the prior's own step, in plain PyTorch, on any device."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from jukebox.config import PriorConfig
+from jukebox.nn.packed import pack
+from jukebox.prior.prior import Prior
+from jukebox.prior.token_stack import before
+from jukebox.sampling.engine import NoiseSource, Window, listened
+from jukebox.sampling.noise import gumbel
+from jukebox.sampling.token import Choice, SamplingConfig
+
+# Positions that are read at once. Part of the arithmetic: in other pieces attention would round otherwise.
+CHUNK = 1024
+
+_EMPTY = SamplingConfig(temperature=0.0)
+_DRAW = -(1 << 62)
+
+
+@dataclass
+class _Slot:
+    """What the host knows of a slot: how to draw, the codes that are still to be replayed, and how far it has come."""
+
+    sampling: SamplingConfig
+    replay: list[int]
+    position: int
+
+
+class ReferenceEngine:
+    """Writes windows with the step of a `Prior`; caches and conditions of all slots are allocated once.
+
+    A step works on the slots up to the last one that is taken, and never waits for the device.
+
+    Args:
+        prior: in evaluation mode, on the device and in the dtype that are to be used. Its matrices are packed where
+            that loses nothing (`nn.packed`): it is the engine's from now on.
+        slots: how many windows are written at once.
+        noise: what is added to the logits of slots that are not greedy.
+    """
+
+    def __init__(self, prior: Prior, slots: int, noise: NoiseSource = gumbel) -> None:
+        assert slots >= 1
+        pack(prior)
+        self._prior, self._noise, self._slots = prior, noise, slots
+        self._taken: dict[int, _Slot] = {}
+        self._choice: Choice | None = None
+        self._state = prior.empty_state(slots)
+        # On the device, one for each slot: its next position, 1 where it moves on, the position of its next code in
+        # the song, the key of its noise, and the token that it reads next.
+        self._positions = torch.zeros_like(self._state.transformer.positions)
+        self._moves, self._places, self._keys, self._previous = (torch.zeros_like(self._positions) for _ in range(4))
+
+    @property
+    def config(self) -> PriorConfig:
+        """The prior that it runs."""
+        return self._prior.config
+
+    @property
+    def slots(self) -> int:
+        """How many windows it can write at once."""
+        return self._slots
+
+    @torch.no_grad()
+    def begin(self, slot: int, window: Window) -> None:
+        """Put a window into a slot and read what is known of it, a chunk at a time."""
+        prior, device, known = self._prior, self._positions.device, len(window.known)
+        assert known + len(window.replay) <= self.config.codes_context, "there is no place left in the window"
+        conditions = window.conditions.to(device)
+        item = self._state.items(slot, slot + 1).at(torch.zeros_like(self._positions[:1]), 0)
+        prior.fill(item, conditions)
+        tokens = prior.layout.tokens(listened(window.known).to(device)[None], conditions.lyrics)
+        count = tokens.shape[1]
+        for part in before(tokens).split(CHUNK, 1) if count else ():
+            # The token before a part is the last of the one before it, which `before` of the whole sees to.
+            item = prior.read(part, item)
+        values = {"previous": tokens[0, -1] if count else 0, "positions": count, "moves": 1, "keys": window.key}
+        for name, value in (values | {"places": window.start + known}).items():
+            getattr(self, f"_{name}")[slot] = value
+        self._taken[slot] = _Slot(sampling=window.sampling, replay=window.replay.tolist(), position=count)
+        self._choice = None
+
+    @torch.no_grad()
+    def run(self, steps: int) -> Int64[Tensor, "slots _"]:
+        """Write the next codes of every window; see `Engine.run`."""
+        furthest = max(slot.position for slot in self._taken.values())
+        assert furthest + steps <= self.config.transformer.context, "a window would be written past its end"
+        used, layout, device = 1 + max(self._taken), self._prior.layout, self._positions.device
+        self._choice = self._choice or Choice.of(self._settings(used), layout.vocabulary, device)
+        replay = self._replay(used, steps)
+        positions, moves, places, keys, previous = (
+            tensor[:used] for tensor in (self._positions, self._moves, self._places, self._keys, self._previous)
+        )
+        tokens, drawn = previous, []
+        for index in range(steps):
+            state = self._state.items(0, used).at(positions, furthest + index)
+            logits = self._prior.extend(tokens[:, None], state).logits[:, 0]
+            tokens = self._choice.draw(logits, self._noise(keys, places, layout.vocabulary))
+            if replay is not None:
+                tokens = torch.where(replay[:, index] == _DRAW, tokens, replay[:, index] + layout.shift)
+            drawn.append(tokens)
+            positions, places = positions + moves, places + moves
+        for whole, last in ((self._positions, positions), (self._places, places), (self._previous, tokens)):
+            whole[:used] = last
+        for slot in self._taken.values():
+            slot.position += steps
+            del slot.replay[:steps]
+        written = torch.stack(drawn, 1).cpu() - layout.shift
+        return torch.cat([written, written.new_zeros(self._slots - used, steps)])
+
+    def end(self, slot: int) -> None:
+        """Empty a slot."""
+        del self._taken[slot]
+        self._moves[slot] = self._positions[slot] = 0
+        self._choice = None
+
+    def _settings(self, used: int) -> list[SamplingConfig]:
+        """How each slot draws; empty ones are greedy."""
+        return [self._taken[slot].sampling if slot in self._taken else _EMPTY for slot in range(used)]
+
+    def _replay(self, used: int, steps: int) -> Int64[Tensor, "slots _"] | None:
+        """The codes that are not drawn but read again, `_DRAW` where one is drawn; None where all are."""
+        if not any(slot.replay for slot in self._taken.values()):
+            return None
+        rows = torch.full((used, steps), _DRAW)
+        for slot, taken in self._taken.items():
+            codes = taken.replay[:steps]
+            rows[slot, : len(codes)] = torch.tensor(codes, dtype=torch.int64)
+        return rows.to(self._positions.device)

@@ -1,0 +1,123 @@
+"""Laws of an engine: what is in a slot depends on nothing but its window."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from jukebox.config import PriorConfig
+from jukebox.prior.conditions import Conditions
+from jukebox.prior.prior import Prior
+from jukebox.sampling.engine import Window, listened
+from jukebox.sampling.noise import gumbel, noise_key
+from jukebox.sampling.reference import ReferenceEngine
+from jukebox.sampling.token import SamplingConfig
+from tests.prior import models
+
+WARM = SamplingConfig(temperature=0.9)
+LENGTH = models.CODES
+
+
+def prior(config: PriorConfig, half: bool = True) -> Prior:
+    """A prior whose matrices can be packed, or cannot."""
+    built = models.build(config)
+    if half:
+        with torch.no_grad():
+            for parameter in built.parameters():
+                parameter.copy_(parameter.half().float())
+    return built
+
+
+def window(config: PriorConfig, index: int, known: int = 0, sampling: SamplingConfig = WARM) -> Window:
+    """One of a few windows that differ in everything."""
+    conditions = models.conditions(config, 4)
+    labels, lyrics, above = conditions.labels, conditions.lyrics, conditions.codes_above
+    one = slice(index, index + 1)
+    return Window(
+        conditions=Conditions(
+            labels=None if labels is None else type(labels)(**{k: v[one] for k, v in vars(labels).items()}),
+            lyrics=None if lyrics is None else lyrics[one],
+            codes_above=None if above is None else above[one],
+        ),
+        known=models.codes(4)[index, :known],
+        replay=torch.zeros(0, dtype=torch.int64),
+        start=32 * index,
+        key=noise_key(7, index, config.level),
+        sampling=sampling,
+    )
+
+
+def alone(config: PriorConfig, given: Window, half: bool = True) -> Tensor:
+    """The codes of one window in an engine of one slot."""
+    engine = ReferenceEngine(prior(config, half), 1)
+    engine.begin(0, given)
+    return engine.run(LENGTH - len(given.known))[0]
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("name", models.ALL)
+def test_a_window_is_the_same_in_any_company(name: str, half: bool) -> None:
+    """Alone, among others at other places, in another slot, in several runs: bit for bit."""
+    config = models.ALL[name]
+    given = [window(config, index, known) for index, known in enumerate((0, 5, 3, 9))]
+    expected = [alone(config, each, half) for each in given]
+    engine = ReferenceEngine(prior(config, half), 5)
+    slots = {0: 3, 1: 1, 2: 0, 3: 4}
+    found: dict[int, list[Tensor]] = {0: [], 1: [], 2: [], 3: []}
+    for index in (3, 1):
+        engine.begin(slots[index], given[index])
+    for steps, comes, goes in ((2, 0, None), (5, None, 3), (3, 2, None), (1, None, 1)):
+        written = engine.run(steps)
+        for index in found:
+            if slots[index] in engine._taken:
+                found[index].append(written[slots[index]])
+        if goes is not None:
+            engine.end(slots[goes])
+        if comes is not None:
+            engine.begin(slots[comes], given[comes])
+    for index, pieces in found.items():
+        codes = torch.cat(pieces)
+        assert len(codes) > 0
+        assert torch.equal(codes, expected[index][: len(codes)]), index
+
+
+@pytest.mark.parametrize("name", models.ALL)
+def test_the_engine_draws_what_the_whole_window_says(name: str) -> None:
+    """Each code is the largest of logits and noise, where the logits are those of `forward` over the result."""
+    config = models.ALL[name]
+    given = window(config, 1, known=4)
+    codes = alone(config, given)
+    whole = torch.cat([given.known, codes])[None]
+    model = prior(config)
+    tokens = model.layout.tokens(listened(whole), given.conditions.lyrics)
+    tokens[0, model.layout.prefix :] = whole[0] + model.layout.shift
+    with torch.no_grad():
+        state, seen = model.new_state(given.conditions, 1), []
+        for position in range(tokens.shape[1]):
+            output = model.extend(tokens[:, max(0, position - 1)][:, None], state)
+            state = output.state
+            seen.append(output.logits[:, 0])
+    logits = torch.cat(seen)[model.layout.prefix :] / WARM.temperature
+    places = given.start + torch.arange(LENGTH)
+    noise = gumbel(torch.tensor([given.key]).expand(LENGTH), places, logits.shape[-1])
+    best = (logits + noise).topk(2).values
+    expected = (logits + noise).argmax(-1) - model.layout.shift
+    assert float((best[:, 0] - best[:, 1]).min()) > 1e-5
+    assert torch.equal(expected[4:], codes)
+
+
+@pytest.mark.parametrize("name", models.ALL)
+@pytest.mark.parametrize("at", [1, 6, 11])
+def test_a_replayed_window_ends_as_the_first_time(name: str, at: int) -> None:
+    config = models.ALL[name]
+    given = window(config, 2, known=1)
+    expected = alone(config, given)
+    again = Window(**(vars(given) | {"replay": expected[:at]}))
+    assert torch.equal(alone(config, again), expected)
+
+
+def test_greedy_slots_take_the_largest() -> None:
+    config = models.UNLABELLED
+    cold = [SamplingConfig(temperature=0.0), SamplingConfig(top_k=1), SamplingConfig(temperature=0.3, top_k=1)]
+    found = [alone(config, window(config, 0, sampling=sampling)) for sampling in cold]
+    assert all(torch.equal(found[0], each) for each in found[1:])
+    assert not torch.equal(found[0], alone(config, window(config, 0)))
