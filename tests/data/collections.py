@@ -1,10 +1,13 @@
 """A small dataset and its codes, made on the spot."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import torch
 
+from jukebox.checkpoints import store
+from jukebox.checkpoints.load import tiny_vqvae
 from jukebox.data.dataset import Dataset
 from jukebox.data.prepare import PrepareConfig, prepare
 from tests.audio.sounds import chord, save
@@ -37,3 +40,9 @@ def originals(tmp: Path, key: str) -> torch.Tensor:
 
     rows, _ = soundfile.read(tmp / "music" / key, dtype="float32", always_2d=True)
     return torch.from_numpy(rows.T.copy())
+
+
+def save_tiny(folder: Path) -> None:
+    """The tiny VQ-VAE with the sample rate of these songs."""
+    model = tiny_vqvae()
+    store.save(folder, model.state_dict(), dataclasses.replace(model.config, sample_rate=RATE), source={})

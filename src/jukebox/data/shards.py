@@ -49,20 +49,22 @@ def write_shard(path: Path, entries: Iterable[Entry], codes: Mapping[int, Codes]
     Raises:
         CheckpointError: the file cannot be written.
     """
-    rows = json.dumps([[entry.key, entry.digest, entry.length_samples] for entry in entries], ensure_ascii=False)
+    songs = [[entry.key, entry.digest, entry.length_samples] for entry in entries]
+    # One field only: the library writes several in an order of chance, and equal codes shall be equal files.
+    described = json.dumps({"format": SHARD_FORMAT, "songs": songs}, ensure_ascii=False)
     with replacing(path) as temporary:
         tensors = {f"level_{level}": row for level, row in sorted(codes.items())}
-        save_file(tensors, temporary, {"format": SHARD_FORMAT, "songs": rows})
+        save_file(tensors, temporary, {"jukebox": described})
 
 
 def read_shard(path: Path) -> Shard:
     """What is in a shard; raises DataError where it is damaged or something else."""
     try:
         with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-        if metadata.get("format") != SHARD_FORMAT:
-            raise ValueError(f"its format is {metadata.get('format')!r}")
-        rows = json.loads(metadata["songs"])
+            described = json.loads((file.metadata() or {})["jukebox"])
+        if described["format"] != SHARD_FORMAT:
+            raise ValueError(f"its format is {described['format']!r}")
+        rows = described["songs"]
         entries = tuple(Entry(key=key, digest=digest, length_samples=samples) for key, digest, samples in rows)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
