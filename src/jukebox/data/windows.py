@@ -120,9 +120,7 @@ class TokenCrops:
         return TokenCrop(
             codes=_int64(self.tokens.codes(song, level)[start : start + context]),
             codes_above=above,
-            labels=self._labeller.labels(
-                song, self.tokens.grid.span(level, start, context, _whole(song, self.tokens.grid))
-            ),
+            labels=self._labeller.labels(song, grid.span(level, start, context, _whole(song, grid))),
             song=song,
         )
 
