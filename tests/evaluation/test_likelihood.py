@@ -45,7 +45,7 @@ class Source:
 
 @pytest.mark.parametrize("config", [models.UNLABELLED, models.JOINT, models.ENCODER], ids=["bare", "joint", "encoder"])
 def test_bits_are_the_loss_of_the_prior(config: object) -> None:
-    prior = models.new(config)
+    prior = models.build(config)
     source = Source(prior)
     found = {row.name: row for row in evaluate_prior(prior, source, range(5), batch=2)}
     assert list(found) == list(variants(prior.config))
@@ -66,7 +66,7 @@ def test_bits_are_the_loss_of_the_prior(config: object) -> None:
 
 
 def test_ngrams_of_every_order_stand_beside() -> None:
-    source = Source(models.new(models.UNLABELLED))
+    source = Source(models.build(models.UNLABELLED))
     seen = [source.take(index).codes.numpy() for index in range(5)]
     rows = evaluate_ngrams(seen * 40, source, range(5), source.config.codebook_size)
     means = [row.mean for row in rows]

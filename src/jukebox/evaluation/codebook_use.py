@@ -1,7 +1,7 @@
 """How a VQ-VAE uses its codebooks: which share of the codes occurs, and how evenly."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,16 +70,12 @@ def count_tokens(tokens: Tokens, split: Split | None, display: Display = unseen)
 def count_crops(model: VQVAE, crops: AudioCrops, indices: Sequence[int], display: Display = unseen) -> list[Counts]:
     """How often each code occurs in pieces of sound, by level."""
     counts = [np.zeros(model.config.codebook.size, np.int64) for _ in range(model.config.levels)]
+    device = model.vectors(0).device
     with display("encoding", len(indices), "crops") as advance:
-        for codes in _encoded(model, crops, indices):
-            for level, found in enumerate(codes):
-                counts[level] += np.bincount(found.numpy(), minlength=len(counts[level]))
+        for index in indices:
+            with torch.no_grad():
+                found = model.encode(crops.take(index).sound[None].to(device))
+            for level, codes in enumerate(found):
+                counts[level] += np.bincount(codes[0].cpu().numpy(), minlength=len(counts[level]))
             advance(1)
     return counts
-
-
-@torch.no_grad()
-def _encoded(model: VQVAE, crops: AudioCrops, indices: Sequence[int]) -> Iterator[list[torch.Tensor]]:
-    device = model.vectors(0).device
-    for index in indices:
-        yield [codes[0].cpu() for codes in model.encode(crops.take(index).sound[None].to(device))]

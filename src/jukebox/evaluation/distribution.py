@@ -29,7 +29,7 @@ LEAST_CLIPS = 16
 
 _WINDOW, _BANDS, _CEPSTRA, _STRIDES = 2048, 64, 20, (1, 16)
 
-Embeddings = Float64[np.ndarray, "clips features"]
+Embeddings = Float64[np.ndarray, "_ features"]
 
 
 def embed(clip: Float[Tensor, "1 samples"], sample_rate: int) -> Float64[np.ndarray, " features"]:

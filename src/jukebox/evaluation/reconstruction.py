@@ -112,7 +112,6 @@ class Segment:
     estimates: dict[int, Float[Tensor, "1 samples"]]
 
 
-@torch.no_grad()
 def reconstruct(model: VQVAE, crops: AudioCrops, indices: Sequence[int], levels: Sequence[int]) -> Iterator[Segment]:
     """Segments of a dataset through the VQ-VAE, each by itself and from its codes alone.
 
@@ -127,8 +126,9 @@ def reconstruct(model: VQVAE, crops: AudioCrops, indices: Sequence[int], levels:
         sound = crop.sound[None].to(model.vectors(0).device)
         estimates = {}
         for level in levels:
-            codes = nearest_codes(model.latents(sound, level), model.vectors(level))
-            estimates[level] = model.decode(codes, level)[0].cpu()
+            with torch.no_grad():
+                codes = nearest_codes(model.latents(sound, level), model.vectors(level))
+                estimates[level] = model.decode(codes, level)[0].cpu()
         yield Segment(crop=crop, estimates=estimates)
 
 
