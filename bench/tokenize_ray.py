@@ -9,6 +9,7 @@ half of the songs are done, one node is killed. The shards are compared, byte fo
 
 import argparse
 import json
+import logging
 import os
 import tempfile
 import time
@@ -48,7 +49,7 @@ def main() -> None:
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         cluster.wait_for_nodes()
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         done: list[str] = []
         killed_after = None
 
