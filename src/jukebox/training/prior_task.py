@@ -1,0 +1,233 @@
+"""One step of a prior: the bits of each code, given those before it and the conditions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from jukebox.checkpoints import store
+from jukebox.config import PriorConfig
+from jukebox.labels.labels import LabelTokens
+from jukebox.labels.text import LyricAlphabet
+from jukebox.labels.vocabulary import Vocabulary
+from jukebox.prior.conditions import Conditions, conditions_of, drop
+from jukebox.prior.label_conditioner import LabelTensors
+from jukebox.prior.losses import PriorLosses
+from jukebox.prior.prior import Prior
+from jukebox.training.finetune import merged_tensors
+from jukebox.training.randomness import generator_for
+from jukebox.training.recipe import PriorRecipe
+from jukebox.training.source import Source
+from jukebox.training.task import Loss, Sound
+from jukebox.training.workers import Workers
+from jukebox.vqvae.vqvae import VQVAE
+
+Codes = Int64[Tensor, "batch codes"]
+
+
+class TokenItem(Protocol):
+    """A window of codes with what is known about it."""
+
+    @property
+    def codes(self) -> Int64[Tensor, " codes"]:
+        """The codes of the prior's level."""
+        ...
+
+    @property
+    def codes_above(self) -> Int64[Tensor, " codes_above"] | None:
+        """Those of the level above over the same sound, for an upsampler."""
+        ...
+
+    @property
+    def labels(self) -> LabelTokens:
+        """Artist, genres, where the window lies in its song, and its lyrics."""
+        ...
+
+
+class LabelledSound(Protocol):
+    """A window of sound with what is known about it."""
+
+    @property
+    def sound(self) -> Float[Tensor, "channels samples"]:
+        """float32 in [-1, 1]."""
+        ...
+
+    @property
+    def labels(self) -> LabelTokens:
+        """Artist, genres, where the window lies in its song, and its lyrics."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenWindow:
+    """A window of codes, as a value."""
+
+    codes: Int64[Tensor, " codes"]
+    codes_above: Int64[Tensor, " codes_above"] | None
+    labels: LabelTokens
+
+
+class EncodedWindows:
+    """Windows of sound as windows of codes: encoded by the VQ-VAE when they are asked for.
+
+    Args:
+        source: windows of the prior's context times its hop in samples.
+        vqvae: in evaluation mode, where it shall compute.
+        config: of the prior.
+    """
+
+    def __init__(self, source: Source[LabelledSound], vqvae: VQVAE, config: PriorConfig) -> None:
+        self._source, self._vqvae, self._config = source, vqvae, config
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @torch.no_grad()
+    def take(self, index: int) -> TokenWindow:
+        """The window with this number."""
+        item, level = self._source.take(index), self._config.level
+        audio = item.sound[None].to(self._vqvae.vectors(0).device)
+        above = self._codes(audio, level + 1) if self._config.upsampler is not None else None
+        return TokenWindow(codes=self._codes(audio, level), codes_above=above, labels=item.labels)
+
+    def _codes(self, audio: Tensor, level: int) -> Int64[Tensor, " codes"]:
+        from jukebox.vqvae.codebook import nearest_codes
+
+        return nearest_codes(self._vqvae.latents(audio, level), self._vqvae.vectors(level))[0].cpu()
+
+
+class PriorStep(nn.Module):
+    """The model with its loss: what is sharded and compiled as a whole."""
+
+    def __init__(self, model: Prior) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, codes: Codes, conditions: Conditions, recompute: bool = False) -> tuple[Tensor, PriorLosses]:
+        """The total loss, and what it was made of."""
+        losses = self.model(codes, conditions, recompute=recompute).losses
+        return losses.total, losses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """The names and characters that a prior knows; they travel with its exported folder."""
+
+    vocabulary: Vocabulary | None = None
+    alphabet: LyricAlphabet | None = None
+
+    def files(self) -> dict[str, str]:
+        """Name and content of the files beside the weights."""
+        found = {}
+        if self.vocabulary is not None:
+            found[store.VOCABULARY] = self.vocabulary.to_json()
+        if self.alphabet is not None:
+            found[store.ALPHABET] = self.alphabet.to_json()
+        return found
+
+
+class PriorTask:
+    """Training of a prior.
+
+    Args:
+        model: with random weights, or those to go on from.
+        recipe: how it is trained.
+        words: names and characters that travel with the model.
+        device: where.
+    """
+
+    def __init__(self, model: Prior, recipe: PriorRecipe, words: Words, device: torch.device) -> None:
+        self.model, self.recipe, self.words, self.device = model.to(device).train(), recipe, words, device
+        self.module: nn.Module = PriorStep(self.model)
+
+    @property
+    def units(self) -> tuple[str, int]:
+        """Codes, without lyrics."""
+        return "tokens", self.model.config.codes_context
+
+    def prepare(self, items: Sequence[TokenItem], workers: Workers) -> None:
+        """Nothing is measured before the first step."""
+
+    def loss(self, items: Sequence[TokenItem], first: int, *, training: bool) -> Loss:
+        """Bits per token; what is hidden of a window depends on its number alone."""
+        codes = torch.stack([item.codes for item in items]).to(self.device)
+        conditions = self._conditions(items, first if training else None)
+        total, losses = self.module(codes, conditions, self.recipe.run.recompute and training)
+        metrics = {"music_bits": losses.music.detach()}
+        if self.model.config.lyrics is not None:
+            metrics["lyrics_bits"] = losses.lyrics.detach()
+        return Loss(total=total, metrics=metrics)
+
+    def finish(self, step: int, workers: Workers) -> dict[str, float]:
+        """Everything learns by gradients."""
+        return {}
+
+    def abandon(self) -> None:
+        """Nothing was kept."""
+
+    def facts(self) -> dict[str, Any]:
+        """The names and characters by which the numbers of the data are meant."""
+        vocabulary = self.words.vocabulary
+        return {"vocabulary": None if vocabulary is None else vocabulary.fingerprint}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """Refuse to go on with other names than the run began with."""
+        if facts["vocabulary"] != self.facts()["vocabulary"]:
+            from jukebox.errors import DataError
+
+            raise DataError(
+                "The data set names other artists or genres than the one this run began with; give that one, or begin "
+                "in another folder with finetune.model set to this run's model."
+            )
+
+    def export(self, folder: Path, source: Mapping[str, Any], workers: Workers) -> None:
+        """A folder that `load_prior` opens."""
+        tensors = merged_tensors(self.model, workers)
+        if workers.first:
+            store.save(folder, tensors, self.model.config, source=source, words=self.words.files())
+
+    def sounds(self, items: Sequence[TokenItem]) -> list[Sound]:
+        """A prior makes none by itself."""
+        return []
+
+    def _conditions(self, items: Sequence[TokenItem], first: int | None) -> Conditions:
+        config = self.model.config
+        above = [item.codes_above for item in items]
+        codes_above = torch.stack([a for a in above if a is not None]) if config.upsampler is not None else None
+        conditions = conditions_of([item.labels for item in items], config, codes_above)
+        if first is not None and config.condition_dropout != type(config.condition_dropout)():
+            seed = self.recipe.run.seed
+            parts = [
+                drop(_item(conditions, i), config.condition_dropout, generator_for(seed, "drop", first + i))
+                for i in range(len(items))
+            ]
+            conditions = _together(parts)
+        return conditions.to(self.device)
+
+
+def _item(conditions: Conditions, index: int) -> Conditions:
+    """One window's conditions."""
+    labels, lyrics, above = conditions.labels, conditions.lyrics, conditions.codes_above
+    one = slice(index, index + 1)
+    return Conditions(
+        labels=None if labels is None else LabelTensors(**{n: t[one] for n, t in vars(labels).items()}),
+        lyrics=None if lyrics is None else lyrics[one],
+        codes_above=None if above is None else above[one],
+    )
+
+
+def _together(parts: Sequence[Conditions]) -> Conditions:
+    """The conditions of several windows."""
+    labels = [part.labels for part in parts if part.labels is not None]
+    lyrics = [part.lyrics for part in parts if part.lyrics is not None]
+    above = [part.codes_above for part in parts if part.codes_above is not None]
+    fields = {n: torch.cat([getattr(one, n) for one in labels]) for n in vars(labels[0])} if labels else None
+    return Conditions(
+        labels=None if fields is None else LabelTensors(**fields),
+        lyrics=torch.cat(lyrics) if lyrics else None,
+        codes_above=torch.cat(above) if above else None,
+    )
