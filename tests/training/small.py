@@ -29,7 +29,7 @@ from jukebox.training.workers import ALONE, Workers
 from jukebox.vqvae.vqvae import VQVAE
 from tests.prior.models import LABELS
 
-SAMPLES = 512
+SAMPLES = 2048
 VQVAE_CONFIG = VqvaeConfig(
     sample_rate=8000,
     steps=(2, 1),
@@ -63,8 +63,8 @@ class Tones:
 
 def _prior_config(**changes: Any) -> PriorConfig:
     transformer = TransformerConfig(context=16, width=16, attention="RCP", heads=2, rows=4)
-    fields = {"level": 1, "labels": LABELS, "upsampler": None, "lyrics": None, "tied_output": True}
-    return PriorConfig(codebook_size=16, transformer=transformer, recondition=True, **(fields | changes))
+    fields = {"level": 1, "labels": LABELS, "upsampler": None, "lyrics": None, "transformer": transformer}
+    return PriorConfig(codebook_size=16, tied_output=True, recondition=True, **(fields | changes))
 
 
 LYRICS = LyricsConfig(

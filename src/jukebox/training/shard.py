@@ -1,5 +1,7 @@
 """A model spread over the workers by FSDP2: each keeps its share of weights, gradients and moments."""
 
+import warnings
+
 import torch
 from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -33,6 +35,8 @@ def shard(module: nn.Module, run: RunConfig, workers: Workers) -> None:
     """
     if workers.count == 1:
         return
+    # Our activations are views of convolutions' results; nothing is ever done to them in place.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     kind = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
     policy = MixedPrecisionPolicy(param_dtype=kind, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for part in units(module):
