@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.training.small", "torch.distributed.checkpoint", "torch.distributed.fsdp"])
+_CONTEXT.set_forkserver_preload(["tests.training.small", "torch.distributed.fsdp", "torch.utils.tensorboard"])
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from jukebox.labels.labels import LabelTokens
 from jukebox.labels.timing import SongSpan
 from jukebox.prior.initialise import new_prior
 from jukebox.training.loop import RunFolder, Sources, Trainer
-from jukebox.training.prior_task import PriorTask, TokenWindow, Words
+from jukebox.training.prior_task import PriorTask, Words
 from jukebox.training.recipe import PriorRecipe, RunConfig, VqvaeRecipe
 from jukebox.training.shard import shard
 from jukebox.training.vqvae_task import VqvaeTask, bandwidth_of
@@ -32,11 +32,11 @@ from tests.prior.models import LABELS
 SAMPLES = 2048
 VQVAE_CONFIG = VqvaeConfig(
     sample_rate=8000,
-    steps=(2, 1),
+    steps=(1, 1),
     strides=(2, 2),
     multipliers=(1, 1),
     width=8,
-    depth=2,
+    depth=1,
     embedding_width=8,
     codebook=CodebookConfig(size=16, restart_unit="mean_use", restart_threshold=0.5),
     loss=LossConfig(n_ffts=(128, 64), hop_lengths=(32, 16), window_lengths=(96, 48), linf_k=16),
@@ -46,6 +46,13 @@ VQVAE_CONFIG = VqvaeConfig(
 @dataclass(frozen=True)
 class SoundWindow:
     sound: torch.Tensor
+
+
+@dataclass(frozen=True)
+class CodeWindow:
+    codes: torch.Tensor
+    codes_above: torch.Tensor | None
+    labels: LabelTokens
 
 
 class Tones:
@@ -98,7 +105,7 @@ class Scales:
     def __len__(self) -> int:
         return 24
 
-    def take(self, index: int) -> TokenWindow:
+    def take(self, index: int) -> CodeWindow:
         config, count = self.config, self.config.codes_context
         step = index % 5 - 2
         codes = (torch.arange(count) * step + index) % config.codebook_size
@@ -106,7 +113,7 @@ class Scales:
         span = SongSpan(total_length_samples=5000, offset_samples=100 * (index % 24), window_length_samples=500)
         labels = LabelTokens(span=span, artist_id=index % 7, genre_ids=(index % 5, -1), lyric_tokens=lyrics)
         above = codes[::2] if config.upsampler is not None else None
-        return TokenWindow(codes=codes, codes_above=above, labels=labels)
+        return CodeWindow(codes=codes, codes_above=above, labels=labels)
 
 
 def run_config(**changes: Any) -> RunConfig:

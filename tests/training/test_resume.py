@@ -9,7 +9,7 @@ import pytest
 from jukebox.training import checkpoint
 from tests.training.processes import Kill, run, train
 
-STEPS = 30
+STEPS = 24
 
 
 @pytest.mark.parametrize("kind", ["vqvae", "prior"])
@@ -23,8 +23,8 @@ def test_ten_kills_change_nothing(kind: str, tmp_path: Path) -> None:
         saved = checkpoint.latest(folder / "checkpoints")
         done = 0 if saved is None else saved.step
         # The last kills leave room for those to come: a run that is through cannot be killed.
-        step = Kill(step=min(done + draw.randrange(1, 5), STEPS - 1))
-        kill = Kill(file_operation=draw.randrange(12, 40)) if killed % 2 else step
+        step = Kill(step=min(done + draw.randrange(1, 4), STEPS - 1))
+        kill = Kill(file_operation=draw.randrange(8, 22)) if killed % 2 else step
         before = checkpoint.states(folder / "checkpoints")
         assert run(train, kind, folder, STEPS, kill) == -signal.SIGKILL
         parts = list((folder / "checkpoints").glob(".*.part"))

@@ -1,7 +1,8 @@
 """Our own format: a folder with `model.safetensors`, `config.json` and `manifest.json`.
 
-A prior that was trained here also has the names and characters it knows: `vocabulary.json`, `alphabet.json`. The folder appears complete or not at all. The manifest holds the kind of model, where it came from, and the size
-and sha256 of each file.
+A prior that was trained here also has the names and characters it knows: `vocabulary.json`, `alphabet.json`. The
+folder appears complete or not at all. The manifest holds the kind of model, where it came from, and the size and
+sha256 of each file.
 """
 
 import json
@@ -148,6 +149,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     whole = isinstance(described, dict) and {TENSORS, CONFIG} <= set(described)
     fields = whole and all(isinstance(d, dict) and {"bytes", "sha256"} <= set(d) for d in described.values())
     # Only the known names: a manifest must not make us look at files elsewhere.
-    if not fields or not set(described) <= {TENSORS, CONFIG, VOCABULARY, ALPHABET} or manifest.get("kind") not in _KINDS:
+    if (
+        not fields
+        or not set(described) <= {TENSORS, CONFIG, VOCABULARY, ALPHABET}
+        or manifest.get("kind") not in _KINDS
+    ):
         raise CheckpointError(f"{path} is damaged; import or copy the model again.")
     return manifest | {"source": manifest.get("source", {})}

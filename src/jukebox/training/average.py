@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 
 class WeightAverage:
@@ -14,7 +15,7 @@ class WeightAverage:
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
+        self.decay, self._module = decay, module
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.tensors = {name: p.detach().clone() for name, p in self._parameters.items()}
 
@@ -42,3 +43,5 @@ class WeightAverage:
             held = parameter.detach().clone()
             parameter.copy_(self.tensors[name])
             self.tensors[name].copy_(held)
+        if isinstance(self._module, FSDPModule):
+            self._module.reshard()  # a whole copy that a forward pass has left would hide the change

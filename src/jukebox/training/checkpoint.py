@@ -16,6 +16,7 @@ from typing import Any
 
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from jukebox.checkpoints.files import flush
 from jukebox.errors import CheckpointError
@@ -153,4 +154,4 @@ def load(saved: Saved, tensors: dict[str, Tensor], workers: Workers) -> None:
 def shapes(saved: Saved) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of a state."""
     metadata = dcp.FileSystemReader(saved.path).read_metadata().state_dict_metadata
-    return {name: tuple(found.size) for name, found in metadata.items() if hasattr(found, "size")}
+    return {name: tuple(found.size) for name, found in metadata.items() if isinstance(found, TensorStorageMetadata)}

@@ -121,7 +121,7 @@ class Trainer:
         Raises:
             CheckpointError: the saved state is of another model, or cannot be written.
             TrainingError: gradients stay infinite.
-            WorkerLost: another worker is gone.
+            WorkerLostError: another worker is gone.
         """
         self.resume()
         log = Log(self.folder.path, self.run.steps, self.step, self.say) if self.workers.first else None
@@ -231,7 +231,9 @@ class Trainer:
         self.task.abandon()
         self._skipped += 1
         if log is not None:
-            log.event(self.step, f"step {self.step} is skipped: the loss is {loss:g}, the norm of its gradient {norm:g}")
+            log.event(
+                self.step, f"step {self.step} is skipped: the loss is {loss:g}, the norm of its gradient {norm:g}"
+            )
         if self._skipped >= self.run.most_skipped:
             raise TrainingError(
                 f"{self._skipped} steps up to step {self.step} had no finite gradient; expected one now and then at "

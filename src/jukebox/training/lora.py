@@ -181,5 +181,3 @@ def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
 def _replace(model: nn.Module, path: str, module: nn.Module) -> None:
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, module)
-
-

@@ -7,7 +7,7 @@ with Adam, as is usual (facts 8.2).
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from jukebox.training.optim import AdamW, OptimizerConfig
@@ -37,7 +37,7 @@ def optimizers(module: nn.Module, config: OptimizerConfig) -> list[torch.optim.O
     return [*found, AdamW(rest, config)] if rest else found
 
 
-def _inner_matrices(module: nn.Module) -> Iterable[Parameter]:
+def _inner_matrices(module: nn.Module) -> Iterable[Tensor]:
     """Weights of linear layers, but for output heads: what turns hidden states into hidden states."""
     for name, part in module.named_modules():
         head = name.rpartition(".")[2] == "output" and not any(word in name for word in ("attention", "mlp"))

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from jukebox.checkpoints import store
-from jukebox.config import PriorConfig
+from jukebox.errors import DataError
 from jukebox.labels.labels import LabelTokens
 from jukebox.labels.text import LyricAlphabet
 from jukebox.labels.vocabulary import Vocabulary
@@ -21,14 +21,13 @@ from jukebox.prior.prior import Prior
 from jukebox.training.finetune import merged_tensors
 from jukebox.training.randomness import generator_for
 from jukebox.training.recipe import PriorRecipe
-from jukebox.training.source import Source
 from jukebox.training.task import Loss, Sound
 from jukebox.training.workers import Workers
-from jukebox.vqvae.vqvae import VQVAE
 
 Codes = Int64[Tensor, "batch codes"]
 
 
+@runtime_checkable
 class TokenItem(Protocol):
     """A window of codes with what is known about it."""
 
@@ -46,58 +45,6 @@ class TokenItem(Protocol):
     def labels(self) -> LabelTokens:
         """Artist, genres, where the window lies in its song, and its lyrics."""
         ...
-
-
-class LabelledSound(Protocol):
-    """A window of sound with what is known about it."""
-
-    @property
-    def sound(self) -> Float[Tensor, "channels samples"]:
-        """float32 in [-1, 1]."""
-        ...
-
-    @property
-    def labels(self) -> LabelTokens:
-        """Artist, genres, where the window lies in its song, and its lyrics."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenWindow:
-    """A window of codes, as a value."""
-
-    codes: Int64[Tensor, " codes"]
-    codes_above: Int64[Tensor, " codes_above"] | None
-    labels: LabelTokens
-
-
-class EncodedWindows:
-    """Windows of sound as windows of codes: encoded by the VQ-VAE when they are asked for.
-
-    Args:
-        source: windows of the prior's context times its hop in samples.
-        vqvae: in evaluation mode, where it shall compute.
-        config: of the prior.
-    """
-
-    def __init__(self, source: Source[LabelledSound], vqvae: VQVAE, config: PriorConfig) -> None:
-        self._source, self._vqvae, self._config = source, vqvae, config
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    @torch.no_grad()
-    def take(self, index: int) -> TokenWindow:
-        """The window with this number."""
-        item, level = self._source.take(index), self._config.level
-        audio = item.sound[None].to(self._vqvae.vectors(0).device)
-        above = self._codes(audio, level + 1) if self._config.upsampler is not None else None
-        return TokenWindow(codes=self._codes(audio, level), codes_above=above, labels=item.labels)
-
-    def _codes(self, audio: Tensor, level: int) -> Int64[Tensor, " codes"]:
-        from jukebox.vqvae.codebook import nearest_codes
-
-        return nearest_codes(self._vqvae.latents(audio, level), self._vqvae.vectors(level))[0].cpu()
 
 
 class PriorStep(nn.Module):
@@ -177,8 +124,6 @@ class PriorTask:
     def restore(self, facts: Mapping[str, Any]) -> None:
         """Refuse to go on with other names than the run began with."""
         if facts["vocabulary"] != self.facts()["vocabulary"]:
-            from jukebox.errors import DataError
-
             raise DataError(
                 "The data set names other artists or genres than the one this run began with; give that one, or begin "
                 "in another folder with finetune.model set to this run's model."

@@ -22,7 +22,7 @@ Rows = Float[Tensor, "rows embedding"]
 _POOL = 32
 
 
-def draw_rows(rows: Rows, count: int, generator: torch.Generator, workers: Workers) -> Rows:
+def draw_rows(rows: Rows, count: int, generator: torch.Generator, workers: Workers) -> Float[Tensor, "drawn embedding"]:
     """`count` rows (or all there are) of all workers in random order; every worker gives equally many.
 
     A row is chosen by its place among the rows of all workers, worker after worker, and sent by the one that has it.

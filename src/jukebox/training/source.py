@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item", covariant=True)
 AnyItem = TypeVar("AnyItem")
 
 
+@runtime_checkable
 class Source(Protocol[Item]):
     """Windows by number: always the same for the same number, whoever asks; numbers count on over epochs."""
 

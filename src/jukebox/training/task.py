@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ class Sound:
     sample_rate: int
 
 
+@runtime_checkable
 class Task(Protocol[Item]):
     """A model that is trained. `module` computes losses and holds every parameter; it may be sharded."""
 

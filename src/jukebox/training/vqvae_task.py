@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,7 @@ from jukebox.vqvae.vqvae import VQVAE, Codebook, VqvaeOutput
 Audio = Float[Tensor, "batch channels samples"]
 
 
+@runtime_checkable
 class SoundItem(Protocol):
     """A window of sound."""
 
@@ -182,4 +183,3 @@ def bandwidth_of(source: Source[SoundItem], seconds: float, sample_rate: int) ->
             break
     names = ("l1", "l2", "spectral")
     return Bandwidth(**{name: sum(getattr(b, name) for b in found) / len(found) for name in names})
-

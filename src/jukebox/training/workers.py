@@ -17,7 +17,7 @@ from torch import Tensor
 from jukebox.errors import ConfigError, JukeboxError
 
 
-class WorkerLost(JukeboxError):
+class WorkerLostError(JukeboxError):
     """Another worker of the run is gone."""
 
 
@@ -78,12 +78,12 @@ class Workers:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Communication inside that fails is a `WorkerLost`."""
+        """Communication inside that fails is a `WorkerLostError`."""
         try:
             yield
         except (dist.DistBackendError, dist.DistNetworkError, RuntimeError) as error:
             if self.count > 1 and _is_lost(error):
-                raise WorkerLost(
+                raise WorkerLostError(
                     f"Worker {self.rank} of {self.count} has lost another worker "
                     f"({str(error).splitlines()[0][:120]}); see why that one ended, and start the run again: it goes "
                     "on from the last saved state."
@@ -117,7 +117,9 @@ def workers(device: str | None = None, timeout_s: float = 600.0) -> Iterator[Wor
         if not torch.cuda.is_available():
             raise ConfigError(f"The device is {kind!r}, and PyTorch finds no GPU; use cpu or leave it out.")
         if count > 1 and local >= torch.cuda.device_count():
-            raise ConfigError(f"Worker {local} has no GPU; this machine has {torch.cuda.device_count()}: start as many.")
+            raise ConfigError(
+                f"Worker {local} has no GPU; this machine has {torch.cuda.device_count()}: start as many."
+            )
         place = torch.device("cuda", local) if ":" not in kind else torch.device(kind)
         torch.cuda.set_device(place)
     else:

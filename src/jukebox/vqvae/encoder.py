@@ -21,7 +21,9 @@ class EncoderStage(nn.Module):
         )
         self.output = Conv1d(width, config.embedding_width, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "batch time channels"], recompute: bool = False) -> Float[Tensor, "batch codes embedding"]:
+    def forward(
+        self, x: Float[Tensor, "batch time channels"], recompute: bool = False
+    ) -> Float[Tensor, "batch codes embedding"]:
         """The stage applied to a whole window."""
         for step in self.steps:
             x = step(x, recompute)
@@ -35,7 +37,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(EncoderStage(config, level, stage) for stage in range(level + 1))
 
-    def forward(self, x: Float[Tensor, "batch samples channels"], recompute: bool = False) -> Float[Tensor, "batch codes embedding"]:
+    def forward(
+        self, x: Float[Tensor, "batch samples channels"], recompute: bool = False
+    ) -> Float[Tensor, "batch codes embedding"]:
         """Latents of a whole window; a length that the strides do not divide is rounded down step by step."""
         for stage in self.stages:
             x = stage(x, recompute)
