@@ -80,7 +80,9 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     text.write_text("no sound at all")
     encode = ("encode", song, "-o", out, "--model")
     assert "silent" in refused(capsys, "encode", silent, "-o", out, "--model", "tiny")
-    assert "too short: 100 samples" in refused(capsys, "encode", short, "-o", out, "--model", "tiny")
+    assert "(100 samples), give at least 0.003 s (128 samples)" in refused(
+        capsys, "encode", short, "-o", out, "--model", "tiny"
+    )
     assert "text.wav" in refused(capsys, "encode", text, "-o", out, "--model", "tiny")
     assert "nowhere.mp3" in refused(capsys, "encode", tmp_path / "nowhere.mp3", "-o", out, "--model", "tiny")
     assert "is a folder" in refused(capsys, "encode", tmp_path, "-o", out, "--model", "tiny")

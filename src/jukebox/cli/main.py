@@ -16,6 +16,7 @@ COMMANDS = {
     "encode": ("jukebox.cli.encode", "a recording into codes"),
     "decode": ("jukebox.cli.decode", "codes into sound"),
     "reconstruct": ("jukebox.cli.reconstruct", "a recording through the VQ-VAE, with how close each level comes"),
+    "data": ("jukebox.cli.data", "a folder of music into datasets of sound and of codes"),
     "weights": ("jukebox.cli.weights", "list, download, import, export, inspect and verify model files"),
 }
 """Each command's module, which has `add_parser(subparsers)` and `run(arguments) -> int`, and its one-line help."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jukebox.errors import AudioError, ConfigError
+from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -96,23 +96,13 @@ class Recording:
 
     def blocks(self) -> Iterator["Tensor"]:
         """[1, samples] pieces; an AudioError at the end where there was nothing to hear or too little of it."""
-        from jukebox.audio.io import SILENCE_PEAK, mix_down, stream
+        from jukebox.audio.io import checked, mix_down, stream
 
-        options, samples, peak = self.arguments, 0, 0.0
+        options = self.arguments
         pieces = stream(
             options.recording, start_s=options.start, duration_s=options.duration, sample_rate=self.sample_rate
         )
-        for piece in pieces:
-            block = mix_down(piece, options.blend)
-            samples, peak = samples + block.shape[1], max(peak, float(block.abs().max()))
+        mixed = (mix_down(piece, options.blend) for piece in pieces)
+        rate, shortest = self.sample_rate, self.minimum_samples
+        for block in checked(mixed, rate, name=str(options.recording), minimum_samples=shortest):
             yield block.to(self.device)
-        if samples < self.minimum_samples:
-            raise AudioError(
-                f"{options.recording} is too short: {samples} samples at {self.sample_rate} Hz; "
-                f"the model needs at least {self.minimum_samples}."
-            )
-        if peak <= SILENCE_PEAK:
-            raise AudioError(
-                f"{options.recording} is silent, nowhere above {SILENCE_PEAK:g} of full scale; "
-                "give sound that is heard."
-            )
