@@ -22,14 +22,15 @@ from jukebox.labels.timing import SongSpan
 from jukebox.prior.initialise import new_prior
 from jukebox.training.loop import RunFolder, Sources, Trainer
 from jukebox.training.prior_task import PriorTask, Words
-from jukebox.training.recipe import PriorRecipe, RunConfig, VqvaeRecipe
-from jukebox.training.shard import shard
+from jukebox.training.recipe import DataConfig, PriorRecipe, RunConfig, VqvaeRecipe
+from jukebox.training.shard import place
 from jukebox.training.vqvae_task import VqvaeTask, bandwidth_of
 from jukebox.training.workers import ALONE, Workers
 from jukebox.vqvae.vqvae import VQVAE
 from tests.prior.models import LABELS
 
 SAMPLES = 2048
+DATA = DataConfig(path="in memory")
 VQVAE_CONFIG = VqvaeConfig(
     sample_rate=8000,
     steps=(1, 1),
@@ -122,10 +123,10 @@ def run_config(**changes: Any) -> RunConfig:
 
 
 def vqvae_trainer(folder: Path, workers: Workers = ALONE, **changes: Any) -> Trainer:
-    recipe = VqvaeRecipe(model=VQVAE_CONFIG, run=run_config(**changes))
+    recipe = VqvaeRecipe(data=DATA, model=VQVAE_CONFIG, run=run_config(**changes))
     torch.manual_seed(recipe.run.seed)
-    task = VqvaeTask(VQVAE(VQVAE_CONFIG), recipe, bandwidth_of(Tones(), 1.0, 8000), torch.device("cpu"))
-    shard(task.module, recipe.run, workers)
+    task = VqvaeTask(VQVAE(VQVAE_CONFIG), recipe, bandwidth_of(Tones(), 1.0, 8000), workers.device)
+    place(task.module, recipe.run, workers)
     sources = Sources(training=Tones(), validation=Tones())
     return Trainer(recipe, task, sources, RunFolder(path=folder), workers, quiet)
 
@@ -133,10 +134,10 @@ def vqvae_trainer(folder: Path, workers: Workers = ALONE, **changes: Any) -> Tra
 def prior_trainer(
     folder: Path, workers: Workers = ALONE, config: PriorConfig = PRIOR_CONFIG, **changes: Any
 ) -> Trainer:
-    recipe = PriorRecipe(model=config, run=run_config(**changes))
+    recipe = PriorRecipe(data=DATA, model=config, run=run_config(**changes))
     prior = new_prior(config, torch.Generator().manual_seed(recipe.run.seed))
-    task = PriorTask(prior, recipe, Words(), torch.device("cpu"))
-    shard(task.module, recipe.run, workers)
+    task = PriorTask(prior, recipe, Words(), "", workers.device)
+    place(task.module, recipe.run, workers)
     sources = Sources(training=Scales(config), validation=Scales(config))
     return Trainer(recipe, task, sources, RunFolder(path=folder), workers, quiet)
 

@@ -84,12 +84,14 @@ class PriorTask:
         model: with random weights, or those to go on from.
         recipe: how it is trained.
         words: names and characters that travel with the model.
-        device: where.
+        codebooks: fingerprint of the codebooks that its codes are of, "" where nobody knows.
+        device: where it computes.
     """
 
-    def __init__(self, model: Prior, recipe: PriorRecipe, words: Words, device: torch.device) -> None:
-        self.model, self.recipe, self.words, self.device = model.to(device).train(), recipe, words, device
+    def __init__(self, model: Prior, recipe: PriorRecipe, words: Words, codebooks: str, device: torch.device) -> None:
+        self.model, self.recipe, self.words, self.device = model.train(), recipe, words, device
         self.module: nn.Module = PriorStep(self.model)
+        self.codebooks = codebooks
 
     @property
     def units(self) -> tuple[str, int]:
@@ -102,7 +104,7 @@ class PriorTask:
     def loss(self, items: Sequence[TokenItem], first: int, *, training: bool) -> Loss:
         """Bits per token; what is hidden of a window depends on its number alone."""
         codes = torch.stack([item.codes for item in items]).to(self.device)
-        conditions = self._conditions(items, first if training else None)
+        conditions = self.conditions(items, first if training else None)
         total, losses = self.module(codes, conditions, self.recipe.run.recompute and training)
         metrics = {"music_bits": losses.music.detach()}
         if self.model.config.lyrics is not None:
@@ -117,12 +119,18 @@ class PriorTask:
         """Nothing was kept."""
 
     def facts(self) -> dict[str, Any]:
-        """The names and characters by which the numbers of the data are meant."""
+        """The names and codebooks by which the numbers of the data are meant."""
         vocabulary = self.words.vocabulary
-        return {"vocabulary": None if vocabulary is None else vocabulary.fingerprint}
+        names = None if vocabulary is None else vocabulary.fingerprint
+        return {"vocabulary": names, "codebooks": self.codebooks}
 
     def restore(self, facts: Mapping[str, Any]) -> None:
-        """Refuse to go on with other names than the run began with."""
+        """Refuse to go on with other names or codes than the run began with."""
+        if facts["codebooks"] != self.codebooks:
+            raise DataError(
+                f"The data were tokenised with the codebooks {self.codebooks or 'of no known model'}, this run began "
+                f"with {facts['codebooks']}; give data of those."
+            )
         if facts["vocabulary"] != self.facts()["vocabulary"]:
             raise DataError(
                 "The data set names other artists or genres than the one this run began with; give that one, or begin "
@@ -133,13 +141,15 @@ class PriorTask:
         """A folder that `load_prior` opens."""
         tensors = merged_tensors(self.model, workers)
         if workers.first:
+            source = {**source, "codebooks": self.codebooks}
             store.save(folder, tensors, self.model.config, source=source, words=self.words.files())
 
     def sounds(self, items: Sequence[TokenItem]) -> list[Sound]:
         """A prior makes none by itself."""
         return []
 
-    def _conditions(self, items: Sequence[TokenItem], first: int | None) -> Conditions:
+    def conditions(self, items: Sequence[TokenItem], first: int | None = None) -> Conditions:
+        """What the prior is told of windows; where the number of the first is given, some of it is hidden."""
         config = self.model.config
         above = [item.codes_above for item in items]
         codes_above = torch.stack([a for a in above if a is not None]) if config.upsampler is not None else None

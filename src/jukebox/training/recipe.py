@@ -8,6 +8,7 @@ from typing import Literal
 
 from jukebox.config import Config, PriorConfig, VqvaeConfig
 from jukebox.config.base import require
+from jukebox.data.crops import CropConfig
 from jukebox.errors import ConfigError
 from jukebox.training.optim import LearningRateSchedule, OptimizerConfig
 
@@ -115,9 +116,23 @@ class FinetuneConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataConfig(Config):
+    """What is learnt from.
+
+    Args:
+        path: a folder of `jukebox data prepare`, or for a prior one of `jukebox data tokenize`.
+        crops: how windows are taken; the length of a prior's windows is its own.
+    """
+
+    path: str
+    crops: CropConfig = field(default_factory=CropConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe(Config):
     """What VQ-VAEs and priors have in common."""
 
+    data: DataConfig
     run: RunConfig
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: LearningRateSchedule = field(default_factory=LearningRateSchedule)

@@ -28,12 +28,17 @@ def units(module: nn.Module) -> list[nn.Module]:
     return found
 
 
-def shard(module: nn.Module, run: RunConfig, workers: Workers) -> None:
-    """Spread the parameters of a module with its loss over the workers; alone nothing happens.
+def place(module: nn.Module, run: RunConfig, workers: Workers) -> None:
+    """Bring a module with its loss to where it computes, its parameters spread over the workers.
 
     Weights are kept in float32; in half precision they are gathered as such, and gradients are added up in float32.
+    A module is moved unit by unit, so that a device never holds more than its share and one unit.
     """
+    if run.compile:
+        for part in units(module):
+            part.compile()
     if workers.count == 1:
+        module.to(workers.device)
         return
     # Our activations are views of convolutions' results; nothing is ever done to them in place.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")

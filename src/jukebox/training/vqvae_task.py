@@ -57,12 +57,12 @@ class VqvaeTask:
     Args:
         model: with random weights, or those to go on from.
         recipe: how it is trained.
-        device: where.
+        device: where it computes.
         bandwidth: of the data; measured by `bandwidth_of`.
     """
 
     def __init__(self, model: VQVAE, recipe: VqvaeRecipe, bandwidth: Bandwidth, device: torch.device) -> None:
-        self.model, self.recipe, self.bandwidth, self.device = model.to(device).train(), recipe, bandwidth, device
+        self.model, self.recipe, self.bandwidth, self.device = model.train(), recipe, bandwidth, device
         self.module: nn.Module = VqvaeStep(self.model)
         self._learns = model.config.quantise and model.config.codebook.learning == "ema"
         self._seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(model.config.levels)]
