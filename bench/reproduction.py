@@ -1,4 +1,4 @@
-"""The trends of the paper's tables 1 to 3 in small: variants of the VQ-VAE within one budget of steps (docs/reproduction.md).
+"""The trends of the paper's tables 1 to 3 in small: variants of the VQ-VAE within one budget of steps.
 
     jukebox data prepare MUSIC -o DATASET --require artist
     python bench/reproduction.py DATASET -o FOLDER          # about half an hour of one core; goes on where it stopped
@@ -116,8 +116,8 @@ def table(results: dict[str, list[dict]]) -> None:
         minutes = sum(stage["cpu_s"] for stage in stages) / 60
         for level in stages[-1]["levels"]:
             print(
-                f"| {variant} | {level['hop']} | {level['db']:.2f} | {level['si_sdr_db']:.2f} | {level['codes_used']} | "
-                f"{level['perplexity']:.0f} | {minutes:.1f} |"
+                f"| {variant} | {level['hop']} | {level['db']:.2f} | {level['si_sdr_db']:.2f} | "
+                f"{level['codes_used']} | {level['perplexity']:.0f} | {minutes:.1f} |"
             )
 
 

@@ -1,6 +1,7 @@
 """`jukebox train`: a recipe into a model, from its last saved state to its last step."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,36 @@ if TYPE_CHECKING:
     from jukebox.training.workers import Workers
 
 STOPPED = 130
+_SETTING = re.compile(r"[a-z][a-z_0-9.]*=")
+
+
+class _SettingsAnywhere(argparse.ArgumentParser):
+    """Takes FIELD=VALUE before, between and after options: argparse alone wants all positional words in one place."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words, takes_value = list(args or ()), {"-o", "--output", "--device", "--threads", "--level"}
+        settings = [
+            word
+            for before, word in zip(["", *words], words, strict=False)
+            if _SETTING.match(word) and before not in takes_value
+        ]
+        found, rest = super().parse_known_args([word for word in words if word not in settings], namespace)
+        found.settings = settings
+        return found, rest
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The options of `jukebox train`."""
     parser = subparsers.add_parser("train", help="a recipe into a model", description=__doc__)
-    kinds = parser.add_subparsers(title="models", metavar="MODEL", dest="kind", required=True)
+    kinds = parser.add_subparsers(
+        title="models", metavar="MODEL", dest="kind", required=True, parser_class=_SettingsAnywhere
+    )
     vqvae = kinds.add_parser("vqvae", help="sound to codes and back")
     prior = kinds.add_parser("prior", help="the codes of one level, from labels, lyrics and the level above")
     for kind in (vqvae, prior):
         kind.add_argument("recipe", type=Path, help="a YAML file, as in recipes/")
-        kind.add_argument("settings", nargs="*", metavar="FIELD=VALUE", help="set a field, as in run.steps=1000")
+        kind.usage = f"jukebox train {kind.prog.split()[-1]} RECIPE [FIELD=VALUE ...] -o RUN [options]"
+        kind.epilog = "FIELD=VALUE sets a field of the recipe, as in run.steps=1000."
         kind.add_argument("-o", "--output", type=Path, metavar="RUN", help="the run's folder; where it exists, go on")
         kind.add_argument("--dry-run", action="store_true", help="what it takes: parameters, memory, ten steps' speed")
         kind.add_argument("--device", help="as in cpu or cuda (default: a GPU where there is one)")

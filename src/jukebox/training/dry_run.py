@@ -35,7 +35,7 @@ def refuse_too_large(memory: Memory, available: int, where: str) -> None:
     if memory.total > available:
         raise TrainingError(
             f"The run takes {_size(memory.total)} on each device and {where} has {_size(available)}: set "
-            "run.recompute=true, a smaller run.micro_batch or run.precision=bfloat16, or share it among more devices with torchrun."
+            "run.recompute=true, a smaller run.micro_batch or run.precision=bfloat16, or share it with torchrun."
         )
 
 
