@@ -57,10 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, or say what it would take."""
     import torch
 
+    from jukebox.training.allocator import keep_memory
     from jukebox.training.recipe import PriorRecipe, VqvaeRecipe
     from jukebox.training.recipe_file import read_recipe
     from jukebox.training.workers import workers
 
+    keep_memory()
     if arguments.output is None and not arguments.dry_run:
         raise ConfigError("There is no folder for the run; name one with -o, or ask for --dry-run.")
     for name in ("threads", "devices"):

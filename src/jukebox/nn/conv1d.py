@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from jukebox.nn.residual import applies, residual_block
+
 
 def _as_image(x: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch channels 1 time"]:
     """A view of the same memory as a channels-last image of height one."""
@@ -61,6 +63,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
         """The block applied to a whole window."""
+        if applies(x, self.dilated, self.pointwise):
+            return residual_block(x, self.dilated, self.pointwise, self.scale)
         branch = self.pointwise(F.relu(self.dilated(F.relu(x))))
         return x + branch if self.scale == 1.0 else x + self.scale * branch
 
