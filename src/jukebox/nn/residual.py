@@ -43,9 +43,9 @@ class _Block(torch.autograd.Function):
         ctx.save_for_backward(x, w1, b1, w2)
         ctx.dilation, ctx.scale = dilation, scale
         taps, mixed = w1.permute(2, 1, 0).contiguous(), w2[:, :, 0].t() * scale
-        result = torch.empty_like(x)
+        result, rows = torch.empty_like(x), _padded(x, dilation, x.shape[2])
         for item, out in zip(x, result, strict=True):
-            rows = _rectified(item, dilation)
+            torch.clamp_min(item, 0, out=rows[dilation : dilation + len(item)])
             for start in range(0, len(item), _TILE):
                 stop = min(len(item), start + _TILE)
                 hidden = _hidden(rows, start, stop, dilation, taps, b1)
@@ -61,16 +61,17 @@ class _Block(torch.autograd.Function):
         mixed = w2[:, :, 0] * ctx.scale
         taps_gradient, bias_gradient = torch.zeros_like(taps), torch.zeros_like(b1)
         mixed_gradient, result = torch.zeros_like(mixed), torch.empty_like(x)
+        rows, inner = _padded(x, dilation, x.shape[2]), _padded(x, dilation, len(b1))
+        rectified = torch.ops.aten.threshold_backward.grad_input
         for item, item_outer, out in zip(x, outer, result, strict=True):
-            rows = _rectified(item, dilation)
-            inner = item.new_zeros(len(rows), len(b1))
+            torch.clamp_min(item, 0, out=rows[dilation : dilation + len(item)])
             for start in range(0, len(item), _TILE):
                 stop = min(len(item), start + _TILE)
                 hidden = _hidden(rows, start, stop, dilation, taps, b1)
                 given = item_outer[start:stop]
                 mixed_gradient.addmm_(given.t(), hidden)
                 own = inner[start + dilation : stop + dilation]
-                own.copy_(torch.ops.aten.threshold_backward(given @ mixed, hidden, 0))
+                rectified(given @ mixed, hidden, 0, grad_input=own)
                 bias_gradient += own.sum(0)
                 for tap in range(3):
                     taps_gradient[tap].addmm_(rows[start + tap * dilation : stop + tap * dilation].t(), own)
@@ -79,17 +80,18 @@ class _Block(torch.autograd.Function):
                 found = torch.mm(inner[start + 2 * dilation : stop + 2 * dilation], back[0])
                 found.addmm_(inner[start + dilation : stop + dilation], back[1])
                 found.addmm_(inner[start:stop], back[2])
-                found = torch.ops.aten.threshold_backward(found, rows[start + dilation : stop + dilation], 0)
-                torch.add(item_outer[start:stop], found, out=out[start:stop])
+                rectified(found, rows[start + dilation : stop + dilation], 0, grad_input=out[start:stop])
+                out[start:stop].add_(item_outer[start:stop])
         kernel = taps_gradient.permute(2, 1, 0)
         pointwise = (mixed_gradient * ctx.scale)[:, :, None]
         return result, kernel, bias_gradient, pointwise, outer.sum((0, 1)) * ctx.scale, None, None
 
 
-def _rectified(item: Float[Tensor, "time width"], dilation: int) -> Float[Tensor, "padded width"]:
-    """relu of the rows, with zeros beyond both ends."""
-    rows = item.new_zeros(len(item) + 2 * dilation, item.shape[1])
-    torch.clamp_min(item, 0, out=rows[dilation : dilation + len(item)])
+def _padded(x: Rows, dilation: int, width: int) -> Float[Tensor, "padded width_too"]:
+    """Room for the rows of one item after another, with zeros beyond both ends that nobody writes."""
+    rows = x.new_empty(x.shape[1] + 2 * dilation, width)
+    rows[:dilation].zero_()
+    rows[len(rows) - dilation :].zero_()
     return rows
 
 
