@@ -21,6 +21,7 @@ from jukebox.labels.labels import LabelTokens
 from jukebox.labels.timing import SongSpan
 from jukebox.prior.initialise import new_prior
 from jukebox.training.loop import RunFolder, Sources, Trainer
+from jukebox.training.optim import LearningRateSchedule, OptimizerConfig
 from jukebox.training.prior_task import PriorTask, Words
 from jukebox.training.recipe import DataConfig, PriorRecipe, RunConfig, VqvaeRecipe
 from jukebox.training.shard import place
@@ -31,6 +32,7 @@ from tests.prior.models import LABELS
 
 SAMPLES = 2048
 DATA = DataConfig(path="in memory")
+OPTIMIZER, SCHEDULE = OptimizerConfig(learning_rate=4e-3), LearningRateSchedule(warmup_steps=5)
 VQVAE_CONFIG = VqvaeConfig(
     sample_rate=8000,
     steps=(1, 1),
@@ -123,7 +125,9 @@ def run_config(**changes: Any) -> RunConfig:
 
 
 def vqvae_trainer(folder: Path, workers: Workers = ALONE, **changes: Any) -> Trainer:
-    recipe = VqvaeRecipe(data=DATA, model=VQVAE_CONFIG, run=run_config(**changes))
+    recipe = VqvaeRecipe(
+        data=DATA, model=VQVAE_CONFIG, optimizer=OPTIMIZER, schedule=SCHEDULE, run=run_config(**changes)
+    )
     torch.manual_seed(recipe.run.seed)
     task = VqvaeTask(VQVAE(VQVAE_CONFIG), recipe, bandwidth_of(Tones(), 1.0, 8000), workers.device)
     place(task.module, recipe.run, workers)
@@ -134,7 +138,7 @@ def vqvae_trainer(folder: Path, workers: Workers = ALONE, **changes: Any) -> Tra
 def prior_trainer(
     folder: Path, workers: Workers = ALONE, config: PriorConfig = PRIOR_CONFIG, **changes: Any
 ) -> Trainer:
-    recipe = PriorRecipe(data=DATA, model=config, run=run_config(**changes))
+    recipe = PriorRecipe(data=DATA, model=config, optimizer=OPTIMIZER, schedule=SCHEDULE, run=run_config(**changes))
     prior = new_prior(config, torch.Generator().manual_seed(recipe.run.seed))
     task = PriorTask(prior, recipe, Words(), "", workers.device)
     place(task.module, recipe.run, workers)

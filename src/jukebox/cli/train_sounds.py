@@ -49,7 +49,7 @@ def sample(prior: "Prior", conditions: "Conditions", seed: int) -> "torch.Tensor
     random, state = torch.Generator().manual_seed(seed), prior.new_state(conditions, 1)
     tokens = layout.tokens(state.transformer.positions.new_zeros(1, 0), conditions.lyrics)
     previous = tokens.new_zeros(1, 1)
-    drawn = list(tokens.split(1, 1))
+    drawn = [tokens[:, place : place + 1] for place in range(layout.prefix)]
     for position in range(total):
         output = prior.extend(previous, state)
         state = output.state
