@@ -56,7 +56,7 @@ def begun(folder: Path, other: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["vqvae", "prior"])
+@pytest.mark.parametrize("kind", [pytest.param("vqvae", marks=pytest.mark.slow), "prior"])
 def test_two_workers_are_one_and_go_on_as_one_and_back(kind: str, tmp_path: Path) -> None:
     alone, pair = tmp_path / "alone", tmp_path / "pair"
     TRAINERS[kind](alone, **SETTINGS).train()

@@ -20,7 +20,7 @@ _SETTING = re.compile(r"[a-z][a-z_0-9.]*=")
 class _SettingsAnywhere(argparse.ArgumentParser):
     """Takes FIELD=VALUE before, between and after options: argparse alone wants all positional words in one place."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore
         words, takes_value = list(args or ()), {"-o", "--output", "--device", "--threads", "--level"}
         settings = [
             word

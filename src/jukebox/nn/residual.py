@@ -54,7 +54,7 @@ class _Block(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         x, w1, b1, w2 = ctx.saved_tensors
         dilation, outer = ctx.dilation, gradients[0].contiguous()
         taps, back = w1.permute(2, 1, 0).contiguous(), w1.permute(2, 0, 1).contiguous()

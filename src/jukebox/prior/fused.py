@@ -53,7 +53,7 @@ class _NormLinear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         rows, mean, deviation, gain, shift, weight = ctx.saved_tensors
         outer = gradients[0].reshape(-1, weight.shape[0])
         normed = torch.native_layer_norm(rows, rows.shape[1:], gain, shift, ctx.eps)[0]
@@ -79,7 +79,7 @@ class _NormMlp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         rows, mean, deviation, gain, shift, w1, w2, sloped = ctx.saved_tensors
         outer = gradients[0].reshape(rows.shape)
         # 1 / _SLOPE of the result and _SLOPE of the argument cancel in the gradient of the argument.

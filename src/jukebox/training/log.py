@@ -82,7 +82,8 @@ class Log:
 
 def spectrogram(samples: Float[Tensor, "1 samples"]) -> UInt8[Tensor, "3 bins frames"]:
     """Magnitudes in decibels below the loudest, down to -80, low frequencies at the bottom, dark to bright."""
-    found = magnitudes(samples, 1024, 256, 1024)[0].clamp_min(1e-5)
+    whole = torch.nn.functional.pad(samples, (0, max(0, 1024 - samples.shape[1])))
+    found = magnitudes(whole, 1024, 256, 1024)[0].clamp_min(1e-5)
     decibels = 20 * (found / found.max()).log10()
     bright = ((decibels + 80) / 80).clamp(0, 1).flip(0)
     # Three ramps after one another read as black, red, yellow, white.
