@@ -8,6 +8,7 @@ import torch
 
 from jukebox.checkpoints import store
 from jukebox.checkpoints.load import tiny_vqvae
+from jukebox.data.collection import Song
 from jukebox.data.dataset import Dataset
 from jukebox.data.prepare import PrepareConfig, prepare
 from tests.audio.sounds import chord, save
@@ -46,3 +47,10 @@ def save_tiny(folder: Path) -> None:
     """The tiny VQ-VAE with the sample rate of these songs."""
     model = tiny_vqvae()
     store.save(folder, model.state_dict(), dataclasses.replace(model.config, sample_rate=RATE), source={})
+
+
+def some_song() -> Song:
+    return Song(
+        key="a.flac", title="T", artist="A", genre="G", lyrics="", split="train", length_samples=5000, channels=1,
+        name="a", digest="0", peak=0.5, loudness_lufs=None,
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,11 +17,12 @@ import torch
 
 from jukebox.checkpoints import store
 from jukebox.checkpoints.load import load_vqvae
+from jukebox.cli.main import main
 from jukebox.data.dataset import Dataset
 from jukebox.data.shards import Tokens
 from jukebox.data.tokenize import TokenizeConfig, tokenize
 from jukebox.data.workers import done_by
-from jukebox.errors import DataError
+from jukebox.errors import CheckpointError, DataError
 from jukebox.vqvae.streaming import encode_stream
 from tests.data.collections import dataset, save_tiny
 
@@ -103,6 +105,7 @@ def test_what_was_stopped_anywhere_goes_on(folder: Path, tokens: Tokens, config:
 def test_a_sigkill_leaves_only_whole_songs(folder: Path, tokens: Tokens, config: TokenizeConfig) -> None:
     output = folder / "killed"
     words = ["data", "tokenize", folder / "dataset", "-o", output, "--model", config.model, "--shard-seconds", SHARD_S]
+    words += ["--workers", 1]
     command = [sys.executable, "-m", "jukebox.cli.main", *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while not list(output.glob("*/*")) and process.poll() is None:
@@ -110,6 +113,18 @@ def test_a_sigkill_leaves_only_whole_songs(folder: Path, tokens: Tokens, config:
         os.kill(process.pid, signal.SIGKILL)
     tokenize(Dataset.open(folder / "dataset"), output, config)
     assert contents(output) == contents(tokens.folder)
+
+
+def test_the_command(folder: Path, tokens: Tokens, config: TokenizeConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    output = folder / "by-command"
+    words = ["data", "tokenize", folder / "dataset", "-o", output, "--model", config.model, "--shard-seconds", SHARD_S]
+    assert main([*map(str, words), "--workers", "1"]) == 0
+    assert f"{len(tokens.songs)} songs in {len(tokens.shards)} shards" in capsys.readouterr().out
+    assert contents(output) == contents(tokens.folder)
+    assert main(["data", "show", str(output)]) == 0
+    assert "level 2:" in capsys.readouterr().out
+    assert main(["data", "show", str(folder / "music")]) == 2
+    assert "is no dataset of sound or codes" in capsys.readouterr().err
 
 
 def test_songs_that_come_and_go(folder: Path, tokens: Tokens, config: TokenizeConfig) -> None:
@@ -163,3 +178,21 @@ def test_what_does_not_belong_is_refused(folder: Path, tokens: Tokens, config: T
     tokenize(songs, damaged, config)
     for song in songs.songs:
         assert np.array_equal(Tokens.open(damaged).codes(song, 0), tokens.codes(song, 0))
+
+
+def test_a_full_disk_is_one_sentence_and_what_is_done_stays(
+    folder: Path, tokens: Tokens, config: TokenizeConfig
+) -> None:
+    """A limit on the size of files stands for the disk; only songs' own files fit."""
+    songs, output = Dataset.open(folder / "dataset"), folder / "full"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit, stays in ((3_000, 0), (11_000, 1)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(CheckpointError, match="cannot be written"):
+                tokenize(songs, output, config)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert bool(list(output.glob("parts/*.codes"))) == stays
+    tokenize(songs, output, config)
+    assert contents(output) == contents(tokens.folder)

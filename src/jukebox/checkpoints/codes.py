@@ -68,7 +68,10 @@ def save_codes(path: Path, file: CodesFile) -> None:
     tensors = {f"level_{level}": codes for level, codes in file.codes.items()}
     header = json.dumps(dataclasses.asdict(file.header))
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {"format": FORMAT, "header": header})
+        try:
+            save_file(tensors, temporary, {"format": FORMAT, "header": header})
+        except SafetensorError as error:  # its own kind for a full disk
+            raise OSError(str(error)) from error
 
 
 def load_codes(path: Path) -> CodesFile:

@@ -5,6 +5,7 @@ process, which alone writes. A task whose worker or machine dies is given to ano
 its arguments, nothing is lost or doubled.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
@@ -40,7 +41,7 @@ def done_on_cluster(
     began = not ray.is_initialized()
     try:
         if began:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise DataError(
             f"There is no Ray cluster at {address} ({error}): start one with `ray start --head`."

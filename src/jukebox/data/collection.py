@@ -84,7 +84,7 @@ class Song:
 
 def timed_texts(rows: Iterable[Iterable[Any]]) -> tuple[TimedText, ...]:
     """Rows of (start s, end s, text) as timed texts."""
-    return tuple(TimedText(start_s=start, end_s=end, text=text) for start, end, text in rows)
+    return tuple(TimedText(start_s=float(start), end_s=float(end), text=text) for start, end, text in rows)
 
 
 @dataclass(frozen=True, kw_only=True)

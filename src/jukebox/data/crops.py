@@ -5,6 +5,7 @@ the indices, and the position in the data is the next index. Index counts on ove
 (`slots.py`) comes once, in an order of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -20,6 +21,8 @@ from jukebox.data.collection import Collection, Song, Split
 from jukebox.data.dataset import Dataset
 from jukebox.data.slots import Extent, Slots, draw
 from jukebox.errors import DataError
+from jukebox.labels.labels import LabelEncoder, LabelTokens, SongTokens
+from jukebox.labels.timing import SongSpan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +56,14 @@ class CropConfig(Config):
 class AudioCrop:
     """A piece of a song.
 
-    sound: float32, one channel, full scale is [-1, 1]; start_samples: where it begins in the song.
+    sound: float32, one channel, full scale is [-1, 1]; start_samples: where it begins in the song; labels: what a prior
+    is told of it.
     """
 
     sound: Float[Tensor, "1 samples"]
     song: Song
     start_samples: int
+    labels: LabelTokens
 
 
 class Places:
@@ -88,15 +93,31 @@ class AudioCrops:
     Songs that are shorter than a crop are left out (`too_short`), and so are crops in which nothing is heard.
     """
 
-    def __init__(self, dataset: Dataset, config: CropConfig, split: Split | None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: CropConfig,
+        split: Split | None,
+        *,
+        encoder: LabelEncoder | None = None,
+        songs: Callable[[Song], bool] | None = None,
+    ) -> None:
         """Number the crops.
+
+        Args:
+            dataset: where they are from.
+            config: how they are taken.
+            split: which songs; None for all.
+            encoder: into the numbers of a prior; None for the dataset's own names, without lyrics.
+            songs: keep only these.
 
         Raises:
             DataError: no song of the split is as long as a crop.
         """
         self.dataset, self.config = dataset, config
+        self._labeller = Labeller(encoder or dataset.label_encoder(0))
         length = config.length_samples
-        self.songs, self.too_short = long_enough(dataset, split, length)
+        self.songs, self.too_short = long_enough(dataset, split, length, songs)
         extents = [Extent(length=song.length_samples, silences=song.silences) for song in self.songs]
         self._places = Places(Slots(extents, length, shift=config.shift), config)
         check_any(len(self), dataset, split, length)
@@ -111,15 +132,38 @@ class AudioCrops:
         song = self.songs[place]
         sound = self.dataset.audio(song, start, self.config.length_samples)
         blend = float(random.random()) if self.config.blend == "random" and song.channels == 2 else 0.5
-        mixed = mix_down(sound, blend) * song.gain(self.config.loudness_lufs)
-        return AudioCrop(sound=mixed, song=song, start_samples=start)
+        span = SongSpan(
+            total_length_samples=song.length_samples,
+            offset_samples=start,
+            window_length_samples=self.config.length_samples,
+        )
+        return AudioCrop(
+            sound=mix_down(sound, blend) * song.gain(self.config.loudness_lufs),
+            song=song,
+            start_samples=start,
+            labels=self._labeller.labels(song, span),
+        )
+
+
+class Labeller:
+    """The labels of any window of any song; the numbers of a song are made once."""
+
+    def __init__(self, encoder: LabelEncoder) -> None:
+        self._encoder = encoder
+        self._songs: dict[str, SongTokens] = {}
+
+    def labels(self, song: Song, span: SongSpan) -> LabelTokens:
+        """The labels of one window."""
+        if song.key not in self._songs:
+            self._songs[song.key] = self._encoder.song(song.labels)
+        return self._songs[song.key].window(span)
 
 
 def long_enough(
-    collection: Collection, split: Split | None, length_samples: int
+    collection: Collection, split: Split | None, length_samples: int, wanted: Callable[[Song], bool] | None
 ) -> tuple[tuple[Song, ...], tuple[Song, ...]]:
     """The songs of a split that have a crop, and those that have none."""
-    songs = collection.of_split(split)
+    songs = [song for song in collection.of_split(split) if wanted is None or wanted(song)]
     kept = tuple(song for song in songs if song.length_samples >= length_samples)
     return kept, tuple(song for song in songs if song.length_samples < length_samples)
 

@@ -78,7 +78,7 @@ def read_entries(folder: Path, metadata: Path | None, leave_out: Path) -> tuple[
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name the folder that holds the music.")
-    found = {_key(folder, path): path for path in _sound_files(folder, leave_out)}
+    found = {_key(folder, path): path for path in sound_files(folder, leave_out)}
     if metadata is None:
         metadata = next((folder / name for name in NAMES if (folder / name).is_file()), None)
     if metadata is None:
@@ -100,12 +100,13 @@ def read_entries(folder: Path, metadata: Path | None, leave_out: Path) -> tuple[
     return [entries[key] for key in sorted(entries)], skipped
 
 
-def _sound_files(folder: Path, leave_out: Path) -> Iterator[Path]:
+def sound_files(folder: Path, leave_out: Path | None = None) -> Iterator[Path]:
+    """The sound files of a folder and of all folders in it, hidden ones and `leave_out` excepted, in their order."""
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.resolve() == leave_out.resolve():
+        if path.name.startswith(".") or (leave_out and path.resolve() == leave_out.resolve()):
             continue
         if path.is_dir():
-            yield from _sound_files(path, leave_out)
+            yield from sound_files(path, leave_out)
         elif path.suffix.lower() in AUDIO_SUFFIXES:
             yield path
 

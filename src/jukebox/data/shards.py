@@ -54,7 +54,10 @@ def write_shard(path: Path, entries: Iterable[Entry], codes: Mapping[int, Codes]
     described = json.dumps({"format": SHARD_FORMAT, "songs": songs}, ensure_ascii=False)
     with replacing(path) as temporary:
         tensors = {f"level_{level}": row for level, row in sorted(codes.items())}
-        save_file(tensors, temporary, {"jukebox": described})
+        try:
+            save_file(tensors, temporary, {"jukebox": described})
+        except SafetensorError as error:  # its own kind for a full disk
+            raise OSError(str(error)) from error
 
 
 def read_shard(path: Path) -> Shard:

@@ -4,7 +4,7 @@ As `crops.AudioCrops`: `take(index)` is a pure function of a seed and the index.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,13 @@ from torch import Tensor
 
 from jukebox.config import Config, PriorConfig
 from jukebox.config.base import require
-from jukebox.data.collection import Collection, Song, Split
-from jukebox.data.crops import AudioCrops, CropConfig, Places, check_any, long_enough
-from jukebox.data.dataset import Dataset
+from jukebox.data.collection import Song, Split
+from jukebox.data.crops import AudioCrop, AudioCrops, CropConfig, Labeller, Places, check_any, long_enough
 from jukebox.data.shards import Tokens
 from jukebox.data.slots import Extent, Slots
 from jukebox.errors import DataError
-from jukebox.labels.labels import LabelTokens, SongTokens
-from jukebox.labels.timing import SongSpan, TimeGrid
+from jukebox.labels.labels import LabelEncoder, LabelTokens
+from jukebox.labels.timing import TimeGrid
 from jukebox.vqvae.codebook import nearest_codes
 from jukebox.vqvae.vqvae import VQVAE
 
@@ -68,7 +67,16 @@ class TokenCrop:
 class TokenCrops:
     """A prior's windows of the codes of a collection."""
 
-    def __init__(self, tokens: Tokens, config: CropConfig, split: Split | None, window: Window) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        config: CropConfig,
+        split: Split | None,
+        window: Window,
+        *,
+        encoder: LabelEncoder | None = None,
+        songs: Callable[[Song], bool] | None = None,
+    ) -> None:
         """Number the windows.
 
         Args:
@@ -76,18 +84,25 @@ class TokenCrops:
             config: `seed`, `shuffle` and `shift` are used.
             split: which songs; None for all.
             window: of the prior.
+            encoder: into the numbers of the prior; None for the collection's own names.
+            songs: keep only these.
 
         Raises:
             DataError: no song of the split is as long as a window, or the codes do not have such windows.
         """
         self.tokens, self.window, grid = tokens, window, tokens.grid
-        self.ratio = _ratio(grid, window)
+        self.ratio = _ratio(grid, window.level)
+        if window.context % self.ratio:
+            raise DataError(
+                f"A window of {window.context} codes of level {window.level} is no multiple of {self.ratio}, "
+                "one code above."
+            )
         length = grid.token_samples(window.level, window.context)
-        self.songs, self.too_short = long_enough(tokens, split, length)
+        self.songs, self.too_short = long_enough(tokens, split, length, songs)
         unit = grid.token_samples(window.level, self.ratio)  # a window begins with a code of the level above
         extents = [_extent(song, grid, unit) for song in self.songs]
         self._places = Places(Slots(extents, window.context // self.ratio, shift=config.shift), config)
-        self._labeller = _Labeller(tokens, grid, window)
+        self._labeller = Labeller(encoder or tokens.label_encoder(window.lyric_window))
         check_any(len(self), tokens, split, length)
 
     def __len__(self) -> int:
@@ -97,38 +112,48 @@ class TokenCrops:
     def take(self, index: int) -> TokenCrop:
         """The window number `index`, counted on over epochs."""
         place, unit, _ = self._places.place(index)
-        song, start, level, context = self.songs[place], unit * self.ratio, self.window.level, self.window.context
+        song, start, grid = self.songs[place], unit * self.ratio, self.tokens.grid
+        level, context = self.window.level, self.window.context
         above = None
         if self.ratio > 1:
             above = _int64(self.tokens.codes(song, level + 1)[unit : unit + context // self.ratio])
         return TokenCrop(
             codes=_int64(self.tokens.codes(song, level)[start : start + context]),
             codes_above=above,
-            labels=self._labeller.labels(song, self.tokens.grid.token_samples(level, start)),
+            labels=self._labeller.labels(song, grid.span(level, start, context, _whole(song, grid))),
             song=song,
         )
 
 
 class EncodedCrops:
-    """A prior's windows of the sound of a dataset, encoded as they are taken: no shards, random blends every time."""
+    """A prior's windows of sound, encoded as they are taken: no shards, and other blends in every epoch."""
 
-    def __init__(self, dataset: Dataset, config: CropConfig, split: Split | None, window: Window, model: VQVAE) -> None:
-        """Number the windows; arguments as of `TokenCrops`, `config` is used whole but for its length.
+    def __init__(self, crops: AudioCrops, model: VQVAE, level: int) -> None:
+        """Take windows as long as the crops.
+
+        Args:
+            crops: of sound, with the labels of the prior, as long as its window.
+            model: encodes them, on its device.
+            level: of the prior.
 
         Raises:
-            DataError: as `TokenCrops`, or the dataset has another sample rate than the model.
+            DataError: the crops have another sample rate than the model, or are no whole number of codes long.
         """
-        if dataset.sample_rate != model.config.sample_rate:
+        config, dataset = model.config, crops.dataset
+        if dataset.sample_rate != config.sample_rate:
             raise DataError(
                 f"{dataset.folder} has a sample rate of {dataset.sample_rate} Hz, the model one of "
-                f"{model.config.sample_rate} Hz: prepare the data with --sample-rate {model.config.sample_rate}."
+                f"{config.sample_rate} Hz: prepare the data with --sample-rate {config.sample_rate}."
             )
-        self.model, self.window = model, window
-        grid = TimeGrid(sample_rate=model.config.sample_rate, hops=model.config.hops)
-        self.ratio = _ratio(grid, window)
-        length = grid.token_samples(window.level, window.context)
-        self.crops = AudioCrops(dataset, dataclasses.replace(config, length_samples=length), split)
-        self._labeller = _Labeller(dataset, grid, window)
+        self.crops, self.model, self.level = crops, model, level
+        self._grid = TimeGrid(sample_rate=config.sample_rate, hops=config.hops)
+        length = crops.config.length_samples
+        self.ratio = _ratio(self._grid, level)
+        if length % (config.hops[level] * self.ratio):
+            raise DataError(
+                f"Crops of {length} samples are no whole number of codes: give a multiple of "
+                f"{config.hops[level] * self.ratio} samples."
+            )
 
     def __len__(self) -> int:
         """Windows in an epoch, over all ranks."""
@@ -142,58 +167,43 @@ class EncodedCrops:
     def take_many(self, indices: Sequence[int]) -> list[TokenCrop]:
         """Several windows, encoded together."""
         crops = [self.crops.take(index) for index in indices]
-        finest = self.window.level
-        sound = torch.stack([crop.sound for crop in crops]).to(self.model.vectors(finest).device)
+        sound = torch.stack([crop.sound for crop in crops]).to(self.model.vectors(self.level).device)
         codes = [
             nearest_codes(self.model.latents(sound, level), self.model.vectors(level)).cpu()
-            for level in ((finest, finest + 1) if self.ratio > 1 else (finest,))
+            for level in ((self.level, self.level + 1) if self.ratio > 1 else (self.level,))
         ]
         return [
             TokenCrop(
                 codes=codes[0][i],
                 codes_above=codes[1][i] if self.ratio > 1 else None,
-                labels=self._labeller.labels(crop.song, crop.start_samples),
+                labels=self._labels(crop),
                 song=crop.song,
             )
             for i, crop in enumerate(crops)
         ]
 
-
-class _Labeller:
-    """The labels of any window; the numbers of a song are made once."""
-
-    def __init__(self, collection: Collection, grid: TimeGrid, window: Window) -> None:
-        self._encoder = collection.label_encoder(window.lyric_window)
-        self._grid, self._length = grid, grid.token_samples(window.level, window.context)
-        self._songs: dict[str, SongTokens] = {}
-
-    def labels(self, song: Song, start_samples: int) -> LabelTokens:
-        if song.key not in self._songs:
-            self._songs[song.key] = self._encoder.song(song.labels)
-        span = SongSpan(
-            total_length_samples=self._grid.whole_tokens_samples(song.length_samples),
-            offset_samples=start_samples,
-            window_length_samples=self._length,
-        )
-        return self._songs[song.key].window(span)
+    def _labels(self, crop: AudioCrop) -> LabelTokens:
+        span = dataclasses.replace(crop.labels.span, total_length_samples=_whole(crop.song, self._grid))
+        return dataclasses.replace(crop.labels, span=span)
 
 
-def _ratio(grid: TimeGrid, window: Window) -> int:
+def _whole(song: Song, grid: TimeGrid) -> int:
+    """The length of a song in whole codes of every level, as the original cut every song."""
+    return grid.whole_tokens_samples(song.length_samples)
+
+
+def _ratio(grid: TimeGrid, level: int) -> int:
     """Codes of a level to one of the level above; 1 at the top."""
-    level, context = window.level, window.context
     if not 0 <= level < len(grid.hops):
         raise DataError(f"There is no level {level}: these codes have the levels 0 to {len(grid.hops) - 1}.")
-    ratio = grid.hops[level + 1] // grid.hops[level] if level + 1 < len(grid.hops) else 1
-    if context % ratio:
-        raise DataError(f"A window of {context} codes of level {level} is no multiple of {ratio}, one code above.")
-    return ratio
+    return grid.hops[level + 1] // grid.hops[level] if level + 1 < len(grid.hops) else 1
 
 
 def _extent(song: Song, grid: TimeGrid, unit: int) -> Extent:
     """The whole codes of a song, in units of so many samples; a silence holds the units that are silent throughout."""
     silences = ((-(-first // unit), end // unit) for first, end in song.silences)
     return Extent(
-        length=grid.whole_tokens_samples(song.length_samples) // unit,
+        length=_whole(song, grid) // unit,
         silences=tuple((first, end) for first, end in silences if first < end),
     )
 

@@ -66,7 +66,7 @@ class LyricTimes:
     samples: tuple[int, ...]
     characters: tuple[int, ...]
 
-    def character_at(self, sample: float) -> int:
+    def character_at(self, sample: int | float) -> int:
         """The character sung at a sample: evenly spread within a line, the next one's first in a pause."""
         return int(np.interp(sample, self.samples, self.characters))
 
