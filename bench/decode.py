@@ -2,9 +2,9 @@
 
 A step reads every matrix once: the limit is the bytes of the matrices and caches over the rate at which one core reads
 memory, or the operations over the rate at which it multiplies, whichever takes longer; both are measured in the same
-run. The peer is the Jukebox port inside transformers 4.57.6 (`pip install 'jukebox[bench]'`), which keeps growing caches
-as the original does, with the same random weights, in fresh processes that alternate with ours. Rates are tokens per
-CPU-second of one thread. `start` is at the beginning of a window, `end` the last tokens of a full context.
+run. The peer is the Jukebox port inside transformers 4.57.6 (`pip install 'jukebox[bench]'`), which keeps growing
+caches as the original does, with the same random weights, in fresh processes that alternate with ours. Rates are tokens
+per CPU-second of one thread. `start` is at the beginning of a window, `end` the last tokens of a full context.
 
 The weights have the precision of the released files: matrices in half precision. Ours keeps such matrices as they are
 (`nn.packed`), sums in float32; the column "float32 weights" is ours with matrices that need more than that.

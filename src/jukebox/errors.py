@@ -29,5 +29,9 @@ class LabelError(JukeboxError):
     """An artist, a genre or lyrics that the vocabulary of the model does not have."""
 
 
+class TrainingError(JukeboxError):
+    """A run of training that cannot go on: no finite gradients, no room, another run's folder."""
+
+
 class DataError(JukeboxError):
     """Codes or other data files that are missing, damaged or of another model."""

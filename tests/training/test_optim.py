@@ -89,10 +89,10 @@ def test_bad_optimizer_settings_are_refused(field: str, value: float, message: s
     st.integers(0, 1000),
     st.integers(1, 2000),
     st.integers(0, 500),
-    st.sampled_from(["exponential", "linear"]),
+    st.sampled_from(["exponential", "linear", "cosine"]),
 )
 def test_schedule_rises_then_never_rises_again(
-    warmup: int, steps: int, start: int, decay: Literal["exponential", "linear"]
+    warmup: int, steps: int, start: int, decay: Literal["exponential", "linear", "cosine"]
 ) -> None:
     schedule = LearningRateSchedule(
         warmup_steps=warmup, decay=decay, decay_factor=0.5, decay_steps=steps, decay_start_step=warmup + start
@@ -110,6 +110,8 @@ def test_schedule_examples() -> None:
     assert [halving.multiplier(step) for step in (0, 5, 10, 99, 100, 250)] == [0, 1, 2, 2, 1, 0.5]
     linear = LearningRateSchedule(warmup_steps=0, decay="linear", decay_start_step=10, decay_steps=20)
     assert [linear.multiplier(step) for step in (0, 10, 20, 30, 99)] == [1, 1, 0.5, 0, 0]
+    cosine = LearningRateSchedule(warmup_steps=0, decay="cosine", decay_start_step=10, decay_steps=20)
+    assert [cosine.multiplier(step) for step in (0, 10, 20, 30, 99)] == pytest.approx([1, 1, 0.5, 0, 0])
 
 
 def test_schedule_drives_torch() -> None:

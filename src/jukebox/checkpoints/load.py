@@ -50,6 +50,13 @@ def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtyp
     Raises:
         CheckpointError: there is no such file, name or level, or it is damaged or not a prior.
     """
+    found = find_prior(model, level)
+    assert isinstance(found.config, PriorConfig)
+    return build_prior(found.config, found.tensors, dtype)
+
+
+def find_prior(model: str | Path, level: int | None = None) -> Imported:
+    """The configuration and the stored tensors of the prior that `load_prior` would load; raises as it does."""
     name = str(model)
     if name in presets.RELEASED and level is None:
         level = len(presets.model(name).priors) - 1
@@ -60,9 +67,7 @@ def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtyp
         what = "no prior" if level is None else f"no prior of level {level}"
         held = f"; it holds those of levels {', '.join(map(str, levels))}" if levels else ""
         raise CheckpointError(f"{model} holds {what}{held}: name the folder or file of a prior.")
-    found = parts[f"prior_level_{levels[-1] if level is None else level}"]
-    assert isinstance(found.config, PriorConfig)
-    return build_prior(found.config, found.tensors, dtype)
+    return parts[f"prior_level_{levels[-1] if level is None else level}"]
 
 
 def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Prior:

@@ -1,7 +1,8 @@
 """Our own format: a folder with `model.safetensors`, `config.json` and `manifest.json`.
 
-The folder appears complete or not at all. The manifest holds the kind of model, where it came from, and the size
-and sha256 of each file.
+A prior that was trained here also has the names and characters it knows: `vocabulary.json`, `alphabet.json`. The
+folder appears complete or not at all. The manifest holds the kind of model, where it came from, and the size and
+sha256 of each file.
 """
 
 import json
@@ -21,6 +22,7 @@ from jukebox.version import __version__
 
 FORMAT_VERSION = 1
 TENSORS, CONFIG, MANIFEST = "model.safetensors", "config.json", "manifest.json"
+VOCABULARY, ALPHABET = "vocabulary.json", "alphabet.json"
 
 _KINDS: dict[str, type[VqvaeConfig] | type[PriorConfig]] = {"vqvae": VqvaeConfig, "prior": PriorConfig}
 
@@ -41,6 +43,7 @@ def save(
     config: layout.ModelConfig,
     *,
     source: Mapping[str, Any],
+    words: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> None:
     """Write a model; an earlier checkpoint in the same folder is replaced only when the new one is complete.
@@ -50,6 +53,7 @@ def save(
         tensors: exactly the parameters of `config`, under our names.
         config: what the model is.
         source: where it came from, as JSON values.
+        words: content of `vocabulary.json` and `alphabet.json`, where the model has them.
         progress: called with (bytes done, bytes in all).
 
     Raises:
@@ -61,6 +65,8 @@ def save(
     with files.replacing_folder(folder) as temporary:
         digest = tensor_file.write(temporary / TENSORS, tensors, progress)
         (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
+        for name, text in (words or {}).items():
+            (temporary / name).write_text(text, encoding="utf-8")
         manifest = {
             "format_version": FORMAT_VERSION,
             "kind": next(kind for kind, known in _KINDS.items() if isinstance(config, known)),
@@ -68,7 +74,7 @@ def save(
             "source": dict(source),
             "files": {
                 TENSORS: {"bytes": (temporary / TENSORS).stat().st_size, "sha256": digest},
-                CONFIG: _described(temporary / CONFIG),
+                **{name: _described(temporary / name) for name in (CONFIG, *(words or {}))},
             },
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -142,7 +148,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     described = manifest.get("files")
     whole = isinstance(described, dict) and {TENSORS, CONFIG} <= set(described)
     fields = whole and all(isinstance(d, dict) and {"bytes", "sha256"} <= set(d) for d in described.values())
-    # Only the two known names: a manifest must not make us look at files elsewhere.
-    if not fields or set(described) != {TENSORS, CONFIG} or manifest.get("kind") not in _KINDS:
+    # Only the known names: a manifest must not make us look at files elsewhere.
+    if (
+        not fields
+        or not set(described) <= {TENSORS, CONFIG, VOCABULARY, ALPHABET}
+        or manifest.get("kind") not in _KINDS
+    ):
         raise CheckpointError(f"{path} is damaged; import or copy the model again.")
     return manifest | {"source": manifest.get("source", {})}

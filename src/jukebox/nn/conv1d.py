@@ -8,6 +8,9 @@ convolution, the fast layout on CPUs and GPUs alike.
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from jukebox.nn.residual import applies, residual_block
 
 
 def _as_image(x: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch channels 1 time"]:
@@ -60,6 +63,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
         """The block applied to a whole window."""
+        if applies(x, self.dilated, self.pointwise):
+            return residual_block(x, self.dilated, self.pointwise, self.scale)
         branch = self.pointwise(F.relu(self.dilated(F.relu(x))))
         return x + branch if self.scale == 1.0 else x + self.scale * branch
 
@@ -70,6 +75,14 @@ class ResidualStack(nn.Sequential):
     def __init__(self, width: int, hidden: int, dilations: tuple[int, ...], scale: float = 1.0) -> None:
         super().__init__(*(ResidualBlock(width, hidden, dilation, scale) for dilation in dilations))
 
+    def forward(
+        self, input: Float[Tensor, "batch time width"], recompute: bool = False
+    ) -> Float[Tensor, "batch time width"]:
+        """The blocks applied to a whole window; with `recompute` only their inputs are kept for the gradient."""
+        for block in self:
+            input = checkpoint(block, input, use_reentrant=False) if recompute else block(input)
+        return input
+
 
 class DownStep(nn.Module):
     """A convolution with a stride, then a residual stack: [time] becomes floor(time / stride)."""
@@ -79,9 +92,11 @@ class DownStep(nn.Module):
         self.downsample = Conv1d(channels, width, 2 * stride, stride=stride, padding=stride // 2)
         self.blocks = ResidualStack(width, hidden, dilations)
 
-    def forward(self, x: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch steps width"]:
+    def forward(
+        self, x: Float[Tensor, "batch time channels"], recompute: bool = False
+    ) -> Float[Tensor, "batch steps width"]:
         """The step applied to a whole window."""
-        return self.blocks(self.downsample(x))
+        return self.blocks(self.downsample(x), recompute)
 
 
 class UpStep(nn.Module):
@@ -92,6 +107,8 @@ class UpStep(nn.Module):
         self.blocks = blocks
         self.upsample = ConvTranspose1d(width, channels, 2 * stride, stride=stride, padding=stride // 2)
 
-    def forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch new_time channels"]:
+    def forward(
+        self, x: Float[Tensor, "batch time width"], recompute: bool = False
+    ) -> Float[Tensor, "batch new_time channels"]:
         """The step applied to a whole window."""
-        return self.upsample(self.blocks(x))
+        return self.upsample(self.blocks(x, recompute))

@@ -20,7 +20,10 @@ class _WithoutInitialisation(TorchFunctionMode):
 
 
 @contextmanager
-def unallocated() -> Iterator[None]:
-    """Modules built inside are on the meta device; give them tensors with `load_state_dict(..., assign=True)`."""
-    with torch.device("meta"), _WithoutInitialisation():
+def unallocated(device: str = "meta") -> Iterator[None]:
+    """Modules built inside are on the meta device; give them tensors with `load_state_dict(..., assign=True)`.
+
+    In a mode of fake tensors another device costs as little.
+    """
+    with torch.device(device), _WithoutInitialisation():
         yield

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from jukebox.config import TransformerConfig
 from jukebox.prior import softmax
+from jukebox.prior.fused import norm_linear
 from jukebox.prior.patterns import Pattern
 from jukebox.prior.span import Span
 from jukebox.prior.step import Step
@@ -32,7 +33,13 @@ class SelfAttention(nn.Module):
         self.key_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
 
     def forward(
-        self, x: Inputs, place: Place, caches: tuple[Tensor, ...], *, want_weights: bool = False
+        self,
+        x: Inputs,
+        place: Place,
+        caches: tuple[Tensor, ...],
+        *,
+        want_weights: bool = False,
+        norm: nn.LayerNorm | None = None,
     ) -> tuple[Inputs, Float[Tensor, "batch heads positions keys"] | None]:
         """What each position learns from those that it sees, and the softmax where it is wanted.
 
@@ -41,8 +48,9 @@ class SelfAttention(nn.Module):
             place: where these are; it does the attention.
             caches: of each pattern, with what came before; none for a window from its beginning.
             want_weights: also give the softmax, which only D and L layers have by key.
+            norm: normalises the inputs, where that has not been done.
         """
-        queries, pairs = self._queries_and_pairs(x, place)
+        queries, pairs = self._queries_and_pairs(x, place, norm)
         found = place.attend(self.patterns, queries, pairs, caches)
         weights = None
         if want_weights:
@@ -51,9 +59,10 @@ class SelfAttention(nn.Module):
         return self.output(found.flatten(2)), weights
 
     def _queries_and_pairs(
-        self, x: Inputs, place: Place
+        self, x: Inputs, place: Place, norm: nn.LayerNorm | None
     ) -> tuple[Heads, Float[Tensor, "batch positions 2 heads head_width"]]:
-        triples = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1)
+        projected = self.qkv(x) if norm is None else norm_linear(x, norm, self.qkv)
+        triples = projected.view(*x.shape[:2], 3, self.heads, -1)
         if self.query_norm is None and not self.rotary:
             return triples.select(2, 0), triples.narrow(2, 1, 2)
         queries, keys, values = triples.unbind(2)

@@ -20,6 +20,7 @@ from jukebox.nn.basics import quick_gelu
 from jukebox.prior import patterns
 from jukebox.prior.attention import CrossAttention, Place, SelfAttention
 from jukebox.prior.cache import TransformerState, empty_cache
+from jukebox.prior.fused import is_plain, norm_mlp
 from jukebox.prior.span import Span
 from jukebox.prior.step import Step
 
@@ -111,6 +112,8 @@ class Layer(nn.Module):
             (lyrics,) = kept
             pairs = self.attention.pairs(lyrics) if lyrics.ndim == 3 else lyrics
             a, weights = self.attention(self.attention_norm(x), pairs, want_weights=want_weights)
+        elif is_plain(x, self.attention_norm, self.attention.qkv):
+            a, weights = self.attention(x, place, kept, want_weights=want_weights, norm=self.attention_norm)
         else:
             a, weights = self.attention(self.attention_norm(x), place, kept, want_weights=want_weights)
         if torch.is_grad_enabled() or isinstance(place, Step):
@@ -127,6 +130,8 @@ class Layer(nn.Module):
     ) -> Float[Tensor, "*places width"]:
         """Inputs, attention and the MLP of both."""
         y = x + a
+        if self.scale == 1.0 and is_plain(y, self.mlp_norm, self.mlp.input, self.mlp.output):
+            return norm_mlp(y, self.mlp_norm, self.mlp.input, self.mlp.output)
         m = self.mlp(self.mlp_norm(y))
         if self.scale != 1.0:
             return x + self.scale * (a + m)

@@ -2,7 +2,6 @@
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from jukebox.config import UpsamplerConfig, dilations
 from jukebox.nn.conv1d import Conv1d, ResidualStack, UpStep
@@ -33,8 +32,5 @@ class UpsampleConditioner(nn.Module):
         """
         x = self.input(self.token_embedding(codes_above))
         for step in self.steps:
-            assert isinstance(step, UpStep)
-            for block in step.blocks:
-                x = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
-            x = step.upsample(x)
+            x = step(x, recompute)
         return self.norm(x)

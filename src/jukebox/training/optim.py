@@ -16,23 +16,28 @@ from jukebox.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(Config):
-    """Settings of `AdamW`; the defaults are the original's.
+    """Settings of the optimiser; the defaults are the original's Adam.
+
+    `name` "muon" orthogonalises the updates of the matrices inside a network (jukebox.training.muon); everything else
+    stays with Adam. Its learning rate is `learning_rate` too: the updates are scaled to the size of Adam's.
 
     Raises:
         ConfigError: when a value is outside its range.
     """
 
+    name: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 3e-4
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float = 1.0
+    momentum: float = 0.95
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "epsilon", "clip_norm"):
             require(getattr(self, name) > 0, self, name, "a number above 0")
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "momentum"):
             require(0 <= getattr(self, name) < 1, self, name, "a number in [0, 1)")
         require(self.weight_decay >= 0, self, "weight_decay", "0 or more")
 
@@ -82,7 +87,7 @@ class LearningRateSchedule(Config):
         scale: factor of the whole schedule.
         warmup_steps: the share grows linearly from 0 at step 0 to 1 at this step.
         decay: "exponential" multiplies by `decay_factor` after every `decay_steps` steps; "linear" falls in a
-            straight line to 0 within `decay_steps` steps.
+            straight line to 0 within `decay_steps` steps, "cosine" along half a cosine.
         decay_start_step: the step from which decay is counted.
 
     Raises:
@@ -91,7 +96,7 @@ class LearningRateSchedule(Config):
 
     scale: float = 1.0
     warmup_steps: int = 100
-    decay: Literal["exponential", "linear"] = "exponential"
+    decay: Literal["exponential", "linear", "cosine"] = "exponential"
     decay_factor: float = 1.0
     decay_steps: int = 10_000_000_000
     decay_start_step: int = 0
@@ -114,6 +119,8 @@ class LearningRateSchedule(Config):
         decaying = max(0, step - self.decay_start_step)
         if self.decay == "linear":
             decay = max(0.0, 1 - decaying / self.decay_steps)
+        elif self.decay == "cosine":
+            decay = (1 + math.cos(math.pi * min(1.0, decaying / self.decay_steps))) / 2
         else:
             decay = self.decay_factor ** (decaying // self.decay_steps)
         return self.scale * warmup * decay

@@ -23,11 +23,13 @@ class DecoderStage(nn.Module):
             UpStep(ResidualStack(width, hidden, dilations), width, output, config.strides[stage]) for output in outputs
         )
 
-    def forward(self, x: Float[Tensor, "batch codes embedding"]) -> Float[Tensor, "batch time embedding"]:
+    def forward(
+        self, x: Float[Tensor, "batch codes embedding"], recompute: bool = False
+    ) -> Float[Tensor, "batch time embedding"]:
         """The stage applied to a whole window."""
         x = self.input(x)
         for step in self.steps:
-            x = step(x)
+            x = step(x, recompute)
         return x
 
 
@@ -39,8 +41,10 @@ class Decoder(nn.Module):
         self.stages = nn.ModuleList(DecoderStage(config, level, stage) for stage in range(level + 1))
         self.output = Conv1d(config.embedding_width, config.channels, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "batch codes embedding"]) -> Float[Tensor, "batch samples channels"]:
+    def forward(
+        self, x: Float[Tensor, "batch codes embedding"], recompute: bool = False
+    ) -> Float[Tensor, "batch samples channels"]:
         """Sound of a whole window: codes * hop samples."""
         for stage in reversed(self.stages):
-            x = stage(x)
+            x = stage(x, recompute)
         return self.output(x)

@@ -21,10 +21,12 @@ class EncoderStage(nn.Module):
         )
         self.output = Conv1d(width, config.embedding_width, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch codes embedding"]:
+    def forward(
+        self, x: Float[Tensor, "batch time channels"], recompute: bool = False
+    ) -> Float[Tensor, "batch codes embedding"]:
         """The stage applied to a whole window."""
         for step in self.steps:
-            x = step(x)
+            x = step(x, recompute)
         return self.output(x)
 
 
@@ -35,8 +37,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(EncoderStage(config, level, stage) for stage in range(level + 1))
 
-    def forward(self, x: Float[Tensor, "batch samples channels"]) -> Float[Tensor, "batch codes embedding"]:
+    def forward(
+        self, x: Float[Tensor, "batch samples channels"], recompute: bool = False
+    ) -> Float[Tensor, "batch codes embedding"]:
         """Latents of a whole window; a length that the strides do not divide is rounded down step by step."""
         for stage in self.stages:
-            x = stage(x)
+            x = stage(x, recompute)
         return x

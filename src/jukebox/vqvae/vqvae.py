@@ -85,9 +85,9 @@ class VQVAE(nn.Module):
         self.codebooks = nn.ModuleList(Codebook(config.codebook, config.embedding_width) for _ in range(config.levels))
         self.decoders = nn.ModuleList(Decoder(config, level) for level in range(config.levels))
 
-    def latents(self, audio: Audio, level: int) -> Latents:
+    def latents(self, audio: Audio, level: int, recompute: bool = False) -> Latents:
         """The encoder's output of one level: floor(samples / hop) vectors."""
-        return self.encoders[level](audio.transpose(1, 2).contiguous())
+        return self.encoders[level](audio.transpose(1, 2).contiguous(), recompute)
 
     def encode(self, audio: Audio) -> list[Codes]:
         """Codes of every level, finest first: floor(samples / hop) of each.
@@ -100,20 +100,24 @@ class VQVAE(nn.Module):
         """The sound that the codes of one level stand for: codes * hop samples."""
         return self.decode_latents(look_up(codes, self.vectors(level)), level)
 
-    def decode_latents(self, latents: Latents, level: int) -> Audio:
+    def decode_latents(self, latents: Latents, level: int, recompute: bool = False) -> Audio:
         """The decoder of one level."""
-        return self.decoders[level](latents).transpose(1, 2)
+        return self.decoders[level](latents, recompute).transpose(1, 2)
 
     def vectors(self, level: int) -> Float[Tensor, "size embedding"]:
         """The codebook of one level."""
         return cast(Codebook, self.codebooks[level]).vectors
 
-    def forward(self, audio: Audio, bandwidth: Bandwidth) -> VqvaeOutput:
+    def forward(self, audio: Audio, bandwidth: Bandwidth, *, recompute: bool = False) -> VqvaeOutput:
         """Reconstructions and losses of every level.
 
-        The length must be a multiple of the coarsest hop, so that each level gives the whole of it back.
+        Args:
+            audio: of a length that is a multiple of the coarsest hop, so that each level gives the whole of it back.
+            bandwidth: of the training data.
+            recompute: keep only the inputs of residual blocks and compute these again for the gradient: less memory,
+                a third more time.
         """
-        levels = tuple(self._level(audio, bandwidth, level) for level in range(self.config.levels))
+        levels = tuple(self._level(audio, bandwidth, level, recompute) for level in range(self.config.levels))
         weights, total = self.config.loss, torch.zeros((), device=audio.device)
         for output in levels:
             total = total + output.waveform_loss + weights.commit * output.commit_loss
@@ -122,8 +126,8 @@ class VQVAE(nn.Module):
             total = total + weights.codebook * output.codebook_loss
         return VqvaeOutput(loss=total, levels=levels)
 
-    def _level(self, audio: Audio, bandwidth: Bandwidth, level: int) -> LevelOutput:
-        latents = self.latents(audio, level)
+    def _level(self, audio: Audio, bandwidth: Bandwidth, level: int, recompute: bool) -> LevelOutput:
+        latents = self.latents(audio, level, recompute)
         zero = torch.zeros((), device=audio.device)
         codes, commit, codebook, decoded = None, zero, zero, latents
         if self.config.quantise:
@@ -135,7 +139,7 @@ class VQVAE(nn.Module):
                 codebook = codebook_loss(latents, quantised)
             rotate = self.config.codebook.gradient == "rotation"
             decoded = (rotation_trick if rotate else straight_through)(latents, quantised)
-        reconstruction = self.decode_latents(decoded, level)
+        reconstruction = self.decode_latents(decoded, level, recompute)
         config = self.config.loss
         spectral, multispectral = zero, zero
         if config.spectral:

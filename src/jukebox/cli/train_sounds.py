@@ -1,0 +1,61 @@
+"""Music by the prior that is being trained, for its log: one window under the conditions of a validation window."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from jukebox.prior.conditions import Conditions
+    from jukebox.prior.prior import Prior
+    from jukebox.training.loop import MakeSounds, Trainer
+
+TEMPERATURE = 0.99
+
+
+def generated(trainer: "Trainer") -> "MakeSounds | None":
+    """What makes sound for the log, from the model that the run has exported last; None where no VQ-VAE decodes it."""
+    from jukebox.checkpoints.load import load_prior, load_vqvae
+    from jukebox.training.prior_task import PriorTask
+    from jukebox.training.recipe import PriorRecipe
+    from jukebox.training.task import Sound
+
+    recipe, task, source = trainer.recipe, trainer.task, trainer.sources.validation or trainer.sources.training
+    assert isinstance(recipe, PriorRecipe)
+    assert isinstance(task, PriorTask)
+    if recipe.vqvae is None:
+        trainer.say("There will be no generated sound in the log; set vqvae to the model that decodes these codes.")
+        return None
+    vqvae = load_vqvae(recipe.vqvae)
+
+    def make(step: int) -> list[Sound]:
+        prior = load_prior(trainer.folder.model).to(task.device)
+        item = source.take(0)
+        codes = sample(prior, task.conditions([item]), seed=recipe.run.seed)
+        level, rate = prior.config.level, vqvae.config.sample_rate
+        found = {"generated": codes, "given": item.codes[None]}
+        return [
+            Sound(name=name, samples=vqvae.decode(c, level)[0].mean(0, keepdim=True).clamp(-1, 1), sample_rate=rate)
+            for name, c in found.items()
+        ]
+
+    return make
+
+
+def sample(prior: "Prior", conditions: "Conditions", seed: int) -> "torch.Tensor":
+    """The codes [1, context] of one window, drawn one after another."""
+    import torch
+
+    layout, total = prior.layout, prior.config.transformer.context
+    random, state = torch.Generator().manual_seed(seed), prior.new_state(conditions, 1)
+    tokens = layout.tokens(state.transformer.positions.new_zeros(1, 0), conditions.lyrics)
+    previous = tokens.new_zeros(1, 1)
+    drawn = [tokens[:, place : place + 1] for place in range(layout.prefix)]
+    for position in range(total):
+        output = prior.extend(previous, state)
+        state = output.state
+        if position >= layout.prefix:
+            logits = output.logits[:, -1, layout.shift :].float().cpu() / TEMPERATURE
+            code = torch.multinomial(logits.softmax(-1), 1, generator=random).to(previous.device)
+            drawn.append(code + layout.shift)
+        previous = drawn[position]
+    return (torch.cat(drawn, 1)[:, layout.prefix :] - layout.shift).cpu()

@@ -1,0 +1,188 @@
+"""One step of a prior: the bits of each code, given those before it and the conditions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from jukebox.checkpoints import store
+from jukebox.errors import DataError
+from jukebox.labels.labels import LabelTokens
+from jukebox.labels.text import LyricAlphabet
+from jukebox.labels.vocabulary import Vocabulary
+from jukebox.prior.conditions import Conditions, conditions_of, drop
+from jukebox.prior.label_conditioner import LabelTensors
+from jukebox.prior.losses import PriorLosses
+from jukebox.prior.prior import Prior
+from jukebox.training.finetune import merged_tensors
+from jukebox.training.randomness import generator_for
+from jukebox.training.recipe import PriorRecipe
+from jukebox.training.task import Loss, Sound
+from jukebox.training.workers import Workers
+
+Codes = Int64[Tensor, "batch codes"]
+
+
+@runtime_checkable
+class TokenItem(Protocol):
+    """A window of codes with what is known about it."""
+
+    @property
+    def codes(self) -> Int64[Tensor, " codes"]:
+        """The codes of the prior's level."""
+        ...
+
+    @property
+    def codes_above(self) -> Int64[Tensor, " codes_above"] | None:
+        """Those of the level above over the same sound, for an upsampler."""
+        ...
+
+    @property
+    def labels(self) -> LabelTokens:
+        """Artist, genres, where the window lies in its song, and its lyrics."""
+        ...
+
+
+class PriorStep(nn.Module):
+    """The model with its loss: what is sharded and compiled as a whole."""
+
+    def __init__(self, model: Prior) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, codes: Codes, conditions: Conditions, recompute: bool = False) -> tuple[Tensor, PriorLosses]:
+        """The total loss, and what it was made of."""
+        losses = self.model(codes, conditions, recompute=recompute).losses
+        return losses.total, losses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """The names and characters that a prior knows; they travel with its exported folder."""
+
+    vocabulary: Vocabulary | None = None
+    alphabet: LyricAlphabet | None = None
+
+    def files(self) -> dict[str, str]:
+        """Name and content of the files beside the weights."""
+        found = {}
+        if self.vocabulary is not None:
+            found[store.VOCABULARY] = self.vocabulary.to_json()
+        if self.alphabet is not None:
+            found[store.ALPHABET] = self.alphabet.to_json()
+        return found
+
+
+class PriorTask:
+    """Training of a prior.
+
+    Args:
+        model: with random weights, or those to go on from.
+        recipe: how it is trained.
+        words: names and characters that travel with the model.
+        codebooks: fingerprint of the codebooks that its codes are of, "" where nobody knows.
+        device: where it computes.
+    """
+
+    def __init__(self, model: Prior, recipe: PriorRecipe, words: Words, codebooks: str, device: torch.device) -> None:
+        self.model, self.recipe, self.words, self.device = model.train(), recipe, words, device
+        self.module: nn.Module = PriorStep(self.model)
+        self.codebooks = codebooks
+
+    @property
+    def units(self) -> tuple[str, int]:
+        """Codes, without lyrics."""
+        return "tokens", self.model.config.codes_context
+
+    def prepare(self, items: Sequence[TokenItem], workers: Workers) -> None:
+        """Nothing is measured before the first step."""
+
+    def loss(self, items: Sequence[TokenItem], first: int, *, training: bool) -> Loss:
+        """Bits per token; what is hidden of a window depends on its number alone."""
+        codes = torch.stack([item.codes for item in items]).to(self.device)
+        conditions = self.conditions(items, first if training else None)
+        total, losses = self.module(codes, conditions, self.recipe.run.recompute and training)
+        metrics = {"music_bits": losses.music.detach()}
+        if self.model.config.lyrics is not None:
+            metrics["lyrics_bits"] = losses.lyrics.detach()
+        return Loss(total=total, metrics=metrics)
+
+    def finish(self, step: int, workers: Workers) -> dict[str, float]:
+        """Everything learns by gradients."""
+        return {}
+
+    def abandon(self) -> None:
+        """Nothing was kept."""
+
+    def facts(self) -> dict[str, Any]:
+        """The names and codebooks by which the numbers of the data are meant."""
+        vocabulary = self.words.vocabulary
+        names = None if vocabulary is None else vocabulary.fingerprint
+        return {"vocabulary": names, "codebooks": self.codebooks}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """Refuse to go on with other names or codes than the run began with."""
+        if facts["codebooks"] != self.codebooks:
+            raise DataError(
+                f"The data were tokenised with the codebooks {self.codebooks or 'of no known model'}, this run began "
+                f"with {facts['codebooks']}; give data of those."
+            )
+        if facts["vocabulary"] != self.facts()["vocabulary"]:
+            raise DataError(
+                "The data set names other artists or genres than the one this run began with; give that one, or begin "
+                "in another folder with finetune.model set to this run's model."
+            )
+
+    def export(self, folder: Path, source: Mapping[str, Any], workers: Workers) -> None:
+        """A folder that `load_prior` opens."""
+        tensors = merged_tensors(self.model, workers)
+        if workers.first:
+            source = {**source, "codebooks": self.codebooks}
+            store.save(folder, tensors, self.model.config, source=source, words=self.words.files())
+
+    def sounds(self, items: Sequence[TokenItem]) -> list[Sound]:
+        """A prior makes none by itself."""
+        return []
+
+    def conditions(self, items: Sequence[TokenItem], first: int | None = None) -> Conditions:
+        """What the prior is told of windows; where the number of the first is given, some of it is hidden."""
+        config = self.model.config
+        above = [item.codes_above for item in items]
+        codes_above = torch.stack([a for a in above if a is not None]) if config.upsampler is not None else None
+        conditions = conditions_of([item.labels for item in items], config, codes_above)
+        if first is not None and config.condition_dropout != type(config.condition_dropout)():
+            seed = self.recipe.run.seed
+            parts = [
+                drop(_item(conditions, i), config.condition_dropout, generator_for(seed, "drop", first + i))
+                for i in range(len(items))
+            ]
+            conditions = _together(parts)
+        return conditions.to(self.device)
+
+
+def _item(conditions: Conditions, index: int) -> Conditions:
+    """One window's conditions."""
+    labels, lyrics, above = conditions.labels, conditions.lyrics, conditions.codes_above
+    one = slice(index, index + 1)
+    return Conditions(
+        labels=None if labels is None else LabelTensors(**{n: t[one] for n, t in vars(labels).items()}),
+        lyrics=None if lyrics is None else lyrics[one],
+        codes_above=None if above is None else above[one],
+    )
+
+
+def _together(parts: Sequence[Conditions]) -> Conditions:
+    """The conditions of several windows."""
+    labels = [part.labels for part in parts if part.labels is not None]
+    lyrics = [part.lyrics for part in parts if part.lyrics is not None]
+    above = [part.codes_above for part in parts if part.codes_above is not None]
+    fields = {n: torch.cat([getattr(one, n) for one in labels]) for n in vars(labels[0])} if labels else None
+    return Conditions(
+        labels=None if fields is None else LabelTensors(**fields),
+        lyrics=torch.cat(lyrics) if lyrics else None,
+        codes_above=torch.cat(above) if above else None,
+    )

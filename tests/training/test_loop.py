@@ -1,0 +1,151 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from jukebox.checkpoints.load import load_prior, load_vqvae
+from jukebox.errors import CheckpointError, ConfigError, TrainingError
+from jukebox.training import checkpoint
+from jukebox.training.task import Sound
+from tests.training.small import JOINT_CONFIG, PRIOR_CONFIG, TRAINERS, UPSAMPLER_CONFIG, digest, prior_trainer
+
+TOLERANCE = 2e-4
+"""Weights after Adam steps from gradients that differ by rounding; measured: 2e-5."""
+
+
+def weights(trainer: Any) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainer.task.module.parameters()])
+
+
+@pytest.mark.parametrize("kind", ["vqvae", "prior"])
+@pytest.mark.parametrize("change", [{"micro_batch": 1}, {"recompute": True}])
+def test_accumulating_and_recomputing_change_nothing(kind: str, change: dict[str, Any], tmp_path: Path) -> None:
+    found = []
+    for name, settings in (("whole", {}), ("other", change)):
+        trainer = TRAINERS[kind](tmp_path / name, steps=3, save_every_steps=3, **settings)
+        trainer.train()
+        found.append(weights(trainer))
+    assert (found[0] - found[1]).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("config", [PRIOR_CONFIG, JOINT_CONFIG, UPSAMPLER_CONFIG])
+def test_every_kind_of_prior_learns_and_is_exported(config: Any, tmp_path: Path) -> None:
+    trainer = prior_trainer(tmp_path, config=config, steps=40, average_decay=0.5, save_every_steps=40)
+    trainer.train()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[-1] < losses[0]
+    assert any("validation/loss" in line for line in lines)
+    exported = load_prior(tmp_path / "model").state_dict()
+    with trainer.averaged():
+        for name, tensor in trainer.task.model.state_dict().items():
+            assert torch.equal(exported[name], tensor), name
+
+
+def test_vqvae_logs_what_its_codebooks_do_and_gives_sound(tmp_path: Path) -> None:
+    trainer = TRAINERS["vqvae"](tmp_path, steps=4, sample_every_steps=4)
+    trainer.train(lambda step: [Sound(name="made", samples=torch.zeros(1, 2048), sample_rate=8000)])
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {"level_0/codebook_entropy_bits", "level_1/codebook_used", "gradient_norm"} <= set(lines[0])
+    sounds = {path.name for path in (tmp_path / "sounds" / "step-00000004").iterdir()}
+    assert sounds == {"original.wav", "level_0.wav", "level_1.wav", "made.wav"}
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert load_vqvae(tmp_path / "model").config == trainer.task.model.config
+
+
+def test_half_precision_learns(tmp_path: Path) -> None:
+    trainer = prior_trainer(tmp_path, steps=30, save_every_steps=30, precision="bfloat16")
+    trainer.train()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[-1] < losses[0]
+    assert all(p.dtype == torch.float32 for p in trainer.task.module.parameters())
+
+
+def test_steps_without_a_finite_gradient_are_skipped_and_too_many_end_the_run(tmp_path: Path) -> None:
+    trainer = prior_trainer(tmp_path, steps=12, most_skipped=3)
+    usual = trainer.task.loss
+
+    def broken(items: Any, first: int, *, training: bool) -> Any:
+        loss = usual(items, first, training=training)
+        bad = training and (trainer.step == 1 or trainer.step >= 6)
+        return type(loss)(total=loss.total * (torch.inf if bad else 1.0), metrics=loss.metrics)
+
+    trainer.task.loss = broken
+    before = weights(trainer).clone()
+    with pytest.raises(TrainingError, match="3 steps up to step 8 had no finite gradient"):
+        trainer.train()
+    assert bool(weights(trainer).isfinite().all())
+    assert not torch.equal(before, weights(trainer))
+    events = [line for line in (tmp_path / "log.jsonl").read_text().splitlines() if "event" in line]
+    assert "step 1 is skipped: the loss is inf" in events[0]
+    saved = checkpoint.latest(tmp_path / "checkpoints")
+    assert saved is not None
+    assert saved.step == 6
+
+
+def test_a_state_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
+    prior_trainer(tmp_path, steps=3).train()
+    with pytest.raises(CheckpointError, match=r"is of another model: .* is a tensor that"):
+        prior_trainer(tmp_path, config=UPSAMPLER_CONFIG, steps=6).train()
+
+
+def test_a_full_disk_leaves_the_last_state_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = prior_trainer(tmp_path, steps=6)
+
+    def full(*arguments: Any, **settings: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    real = checkpoint.dcp.save
+    monkeypatch.setattr(checkpoint.dcp, "save", lambda *a, **k: real(*a, **k) if trainer.step < 6 else full())
+    with pytest.raises(CheckpointError, match=r"The state after step 6 cannot be written .*No space left on device"):
+        trainer.train()
+    saved = checkpoint.latest(tmp_path / "checkpoints")
+    assert saved is not None
+    assert saved.step == 3
+    assert not list((tmp_path / "checkpoints").glob(".*"))
+
+
+def test_a_damaged_newest_state_is_passed_over(tmp_path: Path) -> None:
+    prior_trainer(tmp_path, steps=6).train()
+    newest = checkpoint.states(tmp_path / "checkpoints")[-1]
+    file = next(newest.glob("*.distcp"))
+    file.write_bytes(file.read_bytes()[:-10])
+    saved = checkpoint.latest(tmp_path / "checkpoints")
+    assert saved is not None
+    assert saved.step == 3
+
+
+def test_a_longer_run_goes_on_from_the_shorter_one(tmp_path: Path) -> None:
+    prior_trainer(tmp_path / "parts", steps=5).train()
+    longer = prior_trainer(tmp_path / "parts", steps=8)
+    longer.train()
+    whole = prior_trainer(tmp_path / "whole", steps=8)
+    whole.train()
+    assert digest(longer) == digest(whole)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"batch": 5, "micro_batch": 2}, "micro_batch is 2; expected a divisor of the batch, 5"), ({"keep": 0}, "keep")],
+)
+def test_contradictory_settings_are_refused(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        prior_trainer(tmp_path, **settings)
+
+
+def test_muon_trains_inner_matrices_and_adam_the_rest(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from jukebox.training.muon import optimizers
+    from jukebox.training.optim import OptimizerConfig
+
+    trainer = prior_trainer(tmp_path, steps=3)
+    muon, adam = optimizers(trainer.task.module, replace(OptimizerConfig(), name="muon"))
+    taken = {id(p) for g in muon.param_groups for p in g["params"]}
+    names = {n for n, p in trainer.task.module.named_parameters() if id(p) in taken}
+    assert "model.transformer.layers.0.attention.qkv.weight" in names
+    assert not any("embedding" in name or name.endswith("encoder.output.weight") for name in names)
+    assert len(adam.param_groups[0]["params"]) + len(names) == len(trainer.parameters)
