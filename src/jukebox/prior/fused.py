@@ -21,8 +21,9 @@ _SLOPE = 1.702
 
 def is_plain(x: Tensor, *modules: nn.Module) -> bool:
     """Whether a gradient is wanted of usual modules in float32: in half precision compilers fuse, and casts differ."""
-    usual = all(type(module) in (nn.Linear, nn.LayerNorm) for module in modules)
-    if not usual or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    if any(type(module) not in (nn.Linear, nn.LayerNorm) for module in modules):
         return False
     kinds = {x.dtype, *(p.dtype for module in modules for p in module.parameters())}
     return kinds == {torch.float32} and not torch.is_autocast_enabled(x.device.type)
