@@ -168,5 +168,3 @@ def _beside(folder: Path, name: str) -> str:
 def _words(vocabulary: Vocabulary, alphabet: LyricAlphabet, config: PriorConfig) -> LabelEncoder:
     lyrics = config.lyrics.tokens if config.lyrics is not None else 0
     return LabelEncoder(vocabulary=vocabulary, alphabet=alphabet, lyric_window=lyrics)
-
-

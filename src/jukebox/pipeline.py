@@ -23,7 +23,7 @@ from jukebox.sampling.model import SongModel
 from jukebox.sampling.plan import SongPlan, plan_song
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.request import SongRequest
-from jukebox.sampling.session import Session
+from jukebox.sampling.session import Session, is_session
 from jukebox.vqvae.streaming import decode_stream
 
 
@@ -169,6 +169,8 @@ class Jukebox:
             session: where it is saved; locked by the caller (`with session`), begun or to be gone on with.
             options: how the work is done.
         """
+        if session is not None and not is_session(session.folder):
+            self.plan(request)  # whatever is wrong is said before anything is written
         if session is not None:
             session.begin(request, self.fingerprint())
         plan = self.plan(request, session)
@@ -206,5 +208,3 @@ def load(name: str | Path, device: str | None = None) -> Jukebox:
     except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
         reason = str(error).splitlines()[0]
         raise ConfigError(f"The device {chosen!r} cannot be used ({reason}); use cpu.") from error
-
-

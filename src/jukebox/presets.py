@@ -256,7 +256,6 @@ TINY_SEED = 20
 """`tiny` has random weights, always the same."""
 
 
-
 def _tiny_prior(level: int, attention: str, context: int) -> PriorConfig:
     """A level of `tiny-random`: a few layers, its context a few hundred codes."""
     timing = {"timing_bins": 16, "min_duration_s": 1.0, "max_duration_s": 600.0} if level == 2 else {}

@@ -206,8 +206,7 @@ def window_conditions(
         above: codes of the level above, all of the item; the window's part is taken from them.
     """
     config, grid = model.level(level).config, model.grid
-    start = window.start + item.offset_samples // grid.hops[level]
-    labels = tokens.window(grid.span(level, start, config.codes_context, item.total_samples), rounding="float32")
+    labels = tokens.window(item.span(grid, level, window.start, config.codes_context), rounding="float32")
     part = None
     if config.upsampler is not None:
         assert above is not None

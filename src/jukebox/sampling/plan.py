@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.labels import SongTokens
+from jukebox.labels.timing import SongSpan, TimeGrid
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.token import SamplingConfig
@@ -46,6 +47,14 @@ class Item:
     total_samples: int
     offset_samples: int
     given: Mapping[int, Codes]
+
+    def span(self, grid: TimeGrid, level: int, start: int, context: int) -> SongSpan:
+        """Where the window that begins at token `start` of a level lies in the song."""
+        return SongSpan(
+            total_length_samples=self.total_samples,
+            offset_samples=self.offset_samples + grid.token_samples(level, start),
+            window_length_samples=grid.token_samples(level, context),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +115,7 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
     items = []
     for (song, take, name), beginning in zip(names, begun, strict=True):
         labels = request.songs[song]
-        offset = grid.whole_tokens_samples(grid.samples(labels.offset_s + beginning.start_s))
+        offset = grid.samples(labels.offset_s + beginning.start_s)
         total = _total_samples(request, model, song, offset + length, first, notes)
         tokens = {}
         for level in range(request.lowest_level, first + 1):
@@ -170,13 +179,11 @@ def _first_level(model: SongModel, begun: Sequence[Beginning], length: int) -> i
     return model.top if not whole else min(whole) - 1
 
 
-def _total_samples(
-    request: SongRequest, model: SongModel, song: int, end: int, first: int, notes: list[str]
-) -> int:
+def _total_samples(request: SongRequest, model: SongModel, song: int, end: int, first: int, notes: list[str]) -> int:
     """Length of the song that the labels speak of."""
     grid, asked = model.grid, request.songs[song].total_duration_s
     if asked is not None:
-        total = grid.whole_tokens_samples(grid.samples(asked))
+        total = grid.samples(asked)
         if total < end:
             raise LabelError(
                 f"total_duration_s is {asked}, but the music ends at {end / grid.sample_rate:.2f} seconds (offset and "
@@ -217,8 +224,6 @@ def _level_plan(request: SongRequest, model: SongModel, level: int, length: int,
         sampling=settings.sampling(known.temperature),
         chains=tuple(plan_chains(tokens, len(item.given.get(level, ())), layout) for item in items),
     )
-
-
 
 
 def _parts(request: SongRequest, model: SongModel, level: int) -> int:

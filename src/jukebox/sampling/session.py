@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jukebox.checkpoints.files import replacing
 from jukebox.errors import DataError
 from jukebox.sampling.checked import load_json, load_tensors, save_json, save_tensors
 from jukebox.sampling.plan import Beginning, LevelPlan
@@ -90,14 +91,21 @@ class Session:
                     f"on with what is there by `jukebox continue {self.folder}`."
                 )
             self.check_model(fingerprint)
+            self._write_request(request)
             self.notes.append(f"{self.folder} holds this song already; it goes on where that ended.")
             return
-        if any(path.name != LOCK for path in self.folder.iterdir()):
+        if any(not path.name.startswith(".") for path in self.folder.iterdir()):
             raise DataError(f"{self.folder} is not empty and holds no session; choose a new folder.")
-        (self.folder / REQUEST).write_text(request.to_yaml(), encoding="utf-8")
         values = {"format": FORMAT, "model": fingerprint, "request": dataclasses.asdict(request)}
         for _ in range(2):  # there is a generation before from the beginning
             save_json(self.folder / SESSION, values)
+        self._write_request(request)
+
+    def _write_request(self, request: SongRequest) -> None:
+        """For people, and for the case that nothing else is left."""
+        if not (self.folder / REQUEST).exists():
+            with replacing(self.folder / REQUEST) as temporary:
+                temporary.write_text(request.to_yaml(), encoding="utf-8")
 
     def request(self) -> SongRequest:
         """What was asked for; from request.yaml where nothing else is left."""
