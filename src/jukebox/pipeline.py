@@ -1,7 +1,7 @@
 """One object for everything: a model on its device, songs from labels, sessions on disk."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from jukebox.labels.labels import Labels
 from jukebox.models import Parts, find
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine
+from jukebox.sampling.estimate import estimate
 from jukebox.sampling.events import Event, Finished, Saved
 from jukebox.sampling.generate import Options, generate
 from jukebox.sampling.listening import write_sound
@@ -159,9 +160,14 @@ class Jukebox:
             for song, _, name in request.item_names()
         ]
 
+    def estimate(self, request: SongRequest, options: Options | None = None) -> str:
+        """What a request would take, in lines for people; a few steps of every level are made."""
+        slots = options.slots if options is not None else None
+        return estimate(self.model, self.plan(request), self.engine, self.device, slots)
+
     def events(
         self, request: SongRequest, session: Session | None = None, options: Options | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Write songs and tell as it goes; closing the iterator stops, and what was written is kept in the session.
 
         Args:
@@ -177,13 +183,22 @@ class Jukebox:
         yield from generate(plan, self.model, self.engine, seed=request.seed, session=session, options=options)
 
     def write_session(
-        self, folder: str | Path, request: SongRequest, *, suffix: str = ".flac", options: Options | None = None
-    ) -> Iterator[Event]:
+        self,
+        folder: str | Path,
+        request: SongRequest,
+        *,
+        suffix: str = ".flac",
+        options: Options | None = None,
+        save_every_s: float = 3.0,
+    ) -> Generator[Event, None, None]:
         """Write songs into a session's folder, with `<name><suffix>` and `<name>.codes` for each at the end.
 
         A folder that holds a part of the same request is gone on with.
         """
-        with Session(Path(folder)) as session, contextlib.closing(self.events(request, session, options)) as events:
+        with (
+            Session(Path(folder), save_every_s) as session,
+            contextlib.closing(self.events(request, session, options)) as events,
+        ):
             for event in events:
                 yield event
                 if isinstance(event, Finished):

@@ -36,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     session = Session(arguments.session)
     there = session.request()
-    longer = arguments.seconds is not None or arguments.output is not None
-    if longer and (arguments.seconds is None or arguments.output is None):
+    output: Path = arguments.output
+    longer = arguments.seconds is not None or output is not None
+    if longer and (arguments.seconds is None or output is None):
         raise ConfigError("A longer song needs both --seconds and --output; neither finishes the session itself.")
     jukebox = load_jukebox(there.model, arguments)
     levels = jukebox.model.top + 1
@@ -64,4 +65,4 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"{arguments.session} has no song {arguments.item!r}; it has {names}.")
         fields_there |= {"songs": (there.songs[song],), "takes": 1, "first_take": 0}
     changes |= {"given": given, "prime": None, "seconds": arguments.seconds}
-    return write(jukebox, check_folder(arguments.output), SongRequest(**(fields_there | changes)), arguments)
+    return write(jukebox, check_folder(output), SongRequest(**(fields_there | changes)), arguments)

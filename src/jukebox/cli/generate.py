@@ -3,14 +3,14 @@
 import argparse
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jukebox.cli.songs import add_sampling_options, add_work_options, check_folder, load_jukebox, sampling_fields, write
 from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
     from jukebox.labels.labels import Labels
-    from jukebox.sampling.request import SongRequest
+    from jukebox.sampling.request import Prime, SongRequest
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _request(arguments: argparse.Namespace, base: "SongRequest | None", model: str, levels: int) -> "SongRequest":
     from jukebox.sampling.request import SongRequest
 
-    changes = sampling_fields(arguments, levels) | {"model": model}
+    changes: dict[str, Any] = sampling_fields(arguments, levels) | {"model": model}
     if arguments.seconds is not None:
         changes["seconds"] = arguments.seconds
     changes["songs"] = _songs(arguments, base)
@@ -86,7 +86,7 @@ def _lyrics(text: str) -> str:
         raise ConfigError(f"The lyrics in {text[1:]} cannot be read ({error}); name a text file in UTF-8.") from error
 
 
-def _prime(arguments: argparse.Namespace):
+def _prime(arguments: argparse.Namespace) -> "Prime | None":
     from jukebox.sampling.request import Prime
 
     if arguments.prime is None:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jukebox.errors import ConfigError
 
@@ -26,6 +26,9 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slots", type=int, metavar="N", help="windows at once (default: all, up to 32)")
     parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
     parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
+    parser.add_argument(
+        "--save-every", type=float, default=3.0, metavar="S", help="seconds from one save to the next (default 3)"
+    )
     parser.add_argument("--no-previews", action="store_true", help="write no files to listen to on the way")
 
 
@@ -54,7 +57,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--estimate", action="store_true", help="say what it would take, and stop")
 
 
-def sampling_fields(arguments: argparse.Namespace, levels: int) -> dict[str, object]:
+def sampling_fields(arguments: argparse.Namespace, levels: int) -> dict[str, Any]:
     """The fields of a request that are named by `add_sampling_options`."""
     fields = {
         name: getattr(arguments, name)
@@ -70,16 +73,16 @@ def level_settings(arguments: argparse.Namespace, levels: int) -> "tuple[LevelSe
     from jukebox.sampling.request import LevelSettings
 
     names = {"temperature": float, "top_k": int, "top_p": float, "hop": float}
-    found: dict[int, dict[str, object]] = {}
+    found: dict[int, dict[str, Any]] = {}
     for name, kind in names.items():
         for level, value in _by_level(name, getattr(arguments, name), kind, levels).items():
             found.setdefault(level, {})["hop_fraction" if name == "hop" else name] = value
     for level in parse_list("--one-window", arguments.one_window, levels):
         found.setdefault(level, {})["one_window"] = True
-    return tuple(LevelSettings(level=level, **values) for level, values in sorted(found.items()))  # pyright: ignore
+    return tuple(LevelSettings(level=level, **values) for level, values in sorted(found.items()))
 
 
-def _by_level(name: str, text: str | None, kind: type, levels: int) -> dict[int, object]:
+def _by_level(name: str, text: str | None, kind: type, levels: int) -> dict[int, Any]:
     if text is None:
         return {}
     option = f"--{name.replace('_', '-')}"
@@ -134,11 +137,12 @@ def check_folder(path: Path) -> Path:
 def write(jukebox: "Jukebox", folder: Path, request: "SongRequest", arguments: argparse.Namespace) -> int:
     """Write a request into a session's folder, and show how far it is; or say what it would take."""
     if arguments.estimate:
-        from jukebox.estimate import estimate
-
-        print(estimate(jukebox, request, work_options(arguments)))
+        print(jukebox.estimate(request, work_options(arguments)))
         return 0
-    events = jukebox.write_session(folder, request, suffix=f".{arguments.format}", options=work_options(arguments))
+    options = work_options(arguments)
+    events = jukebox.write_session(
+        folder, request, suffix=f".{arguments.format}", options=options, save_every_s=arguments.save_every
+    )
     with contextlib.closing(events):
         show(events)
     print(f"{folder}: finished; the same again: jukebox generate --request {folder / 'request.yaml'} -o FOLDER")

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from jukebox.cli.songs import (
     add_sampling_options,
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         start_s=arguments.start or 0.0,
         duration_s=arguments.duration,
     )
-    usual: dict[str, object] = {"seed": seed, "takes": takes, "first_take": first}
+    usual: dict[str, Any] = {"seed": seed, "takes": takes, "first_take": first}
     changes = usual | sampling_fields(arguments, jukebox.model.top + 1)
-    request = SongRequest(model=model, songs=songs, given=given, **changes)  # pyright: ignore
+    request = SongRequest(model=model, songs=songs, given=given, **changes)
     return write(jukebox, folder, request, arguments)

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from jukebox.checkpoints import tensor_file
 from jukebox.checkpoints.files import flush, replacing
 
 Content = TypeVar("Content")
@@ -27,7 +27,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
     """Write tensors; what was there becomes the generation before."""
     text = json.dumps(dict(facts), sort_keys=True)
     with replacing(path) as temporary:
-        save_file(dict(tensors), temporary, {"facts": text, "sha256": _digest(tensors, text)})
+        tensor_file.write(temporary, tensors, metadata={"facts": text, "sha256": _digest(tensors, text)})
         flush(temporary)
         _keep(path)
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,7 +57,7 @@ def generate(
     seed: int,
     session: Session | None = None,
     options: Options | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Write everything that a plan asks for.
 
     Closing the iterator stops it between two runs of the engine (`Pace`), and saves what was written where there is a

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from jukebox.sampling.engine import Engine
@@ -24,7 +24,7 @@ class Pace:
     most_steps: int = MOST_STEPS
 
 
-def write_level(engine: Engine, strands: Sequence[Strand], pace: Pace) -> Iterator[int]:
+def write_level(engine: Engine, strands: Sequence[Strand], pace: Pace) -> Generator[int, None, None]:
     """Write strands to their ends; how many codes are new is told after every run of the engine.
 
     Closing the iterator stops between two runs. What is written does not depend on `pace` or the number of slots.
