@@ -10,4 +10,4 @@ def _short(level: int, context: int) -> presets.PriorConfig:
     return replace(config, transformer=replace(config.transformer, context=context, rows=4))
 
 
-SHORT = (_short(0, 64), _short(1, 48), _short(2, 16 + 32))
+SHORT = (_short(0, 32), _short(1, 16), _short(2, 8 + 32))

@@ -58,7 +58,7 @@ def test_input_is_not_changed_and_dtype_stays() -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="top_k is 0; expected a number of tokens, 1 or more"):
         SamplingConfig(top_k=0)
-    with pytest.raises(ConfigError, match="temperature is -1.0; expected a number, 0 or more"):
+    with pytest.raises(ConfigError, match=r"temperature is -1\.0; expected a number, 0 or more"):
         SamplingConfig(temperature=-1.0)
     for p in (0.0, 1.1):
         with pytest.raises(ConfigError, match=f"top_p is {p}; expected a probability above 0, up to 1"):

@@ -9,6 +9,7 @@ from torch import Tensor
 from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.labels import SongTokens
 from jukebox.labels.timing import SongSpan, TimeGrid
+from jukebox.prior.label_conditioner import label_tensors
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.token import SamplingConfig
@@ -123,16 +124,19 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
             tokens[level] = known.song(labels)
             if known.forgiving and (missing := known.unknown_names(labels)):
                 notes.append(f"Level {level} does not know {', '.join(map(repr, missing))}: it is told 'unknown'.")
-        items.append(
-            Item(
-                name=name,
-                take=take,
-                tokens=tokens,
-                total_samples=total,
-                offset_samples=offset,
-                given={level: codes[: length // grid.hops[level]] for level, codes in beginning.codes.items()},
-            )
+        item = Item(
+            name=name,
+            take=take,
+            tokens=tokens,
+            total_samples=total,
+            offset_samples=offset,
+            given={level: codes[: length // grid.hops[level]] for level, codes in beginning.codes.items()},
         )
+        for level, song_tokens in tokens.items():  # what a prior would refuse is said before anything begins
+            config = model.level(level).config
+            if config.labels is not None:
+                label_tensors([song_tokens.window(item.span(grid, level, 0, config.codes_context))], config.labels)
+        items.append(item)
     levels = tuple(
         _level_plan(request, model, level, length, items) for level in range(first, request.lowest_level - 1, -1)
     )

@@ -34,8 +34,9 @@ def write_level(engine: Engine, strands: Sequence[Strand], pace: Pace) -> Genera
         while waiting or placed:
             for slot in range(engine.slots):
                 if slot not in placed and waiting:
-                    placed[slot] = waiting.popleft()
-                    engine.begin(slot, placed[slot].begin())
+                    strand = waiting.popleft()
+                    engine.begin(slot, strand.begin())
+                    placed[slot] = strand
             count = min(steps, *(strand.left_in_window for strand in placed.values()))
             began_s = time.perf_counter()
             written = engine.run(count)
