@@ -78,7 +78,7 @@ assert "torch" not in sys.modules, "the command line imports torch before it nee
 for name in {modules!r}: importlib.import_module(name)
 import torch
 assert torch.initial_seed() and not torch.cuda.is_initialized()
-for heavy in ("av", "soundfile", "soxr", "rich", "transformers"):
+for heavy in ("av", "soundfile", "soxr", "rich", "transformers", "scipy", "matplotlib", "ray"):
     assert heavy not in sys.modules, heavy + " is imported before it is needed"
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)

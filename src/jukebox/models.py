@@ -7,24 +7,21 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from jukebox import presets
 from jukebox.checkpoints import load, store
-from jukebox.checkpoints.cache import LABELS, cache_folder
 from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import PriorConfig
+from jukebox.data.names import names_of
 from jukebox.errors import CheckpointError
 from jukebox.labels.labels import LabelEncoder
-from jukebox.labels.text import V2_ALPHABET, V3_ALPHABET, LyricAlphabet
+from jukebox.labels.text import V3_ALPHABET, LyricAlphabet
 from jukebox.labels.vocabulary import Vocabulary
 from jukebox.prior.initialise import new_prior
 from jukebox.prior.prior import Prior
 from jukebox.sampling.model import LevelModel, SongModel
-
-Released = Literal["v2", "v3"]
 
 
 @dataclass(frozen=True)
@@ -90,15 +87,11 @@ def _tiny_random() -> Parts:
 
 
 def _released(released: presets.ReleasedModel) -> Parts:
-    folder = cache_folder() / LABELS
     levels = {}
-    for config, version, hop, temperature in zip(
-        released.priors, released.vocabularies, released.hop_fractions, released.temperatures, strict=True
-    ):
-        assert version in ("v2", "v3")
+    for config, hop, temperature in zip(released.priors, released.hop_fractions, released.temperatures, strict=True):
         levels[config.level] = LevelModel(
             config=config,
-            words=_words(Vocabulary.released(folder, version), _alphabet(version), config),
+            words=_words(*names_of(released.name, config.level), config),
             hop_fraction=hop,
             temperature=temperature,
             # Upsamplers read other lists than the top prior; what these lack the original left unknown too.
@@ -110,10 +103,6 @@ def _released(released: presets.ReleasedModel) -> Parts:
         lambda level: load.load_prior(released.name, level),
         lambda level: files[level].path,
     )
-
-
-def _alphabet(version: Released) -> LyricAlphabet:
-    return V2_ALPHABET if version == "v2" else V3_ALPHABET
 
 
 def _folder(path: Path) -> Parts:
@@ -167,4 +156,5 @@ def _beside(folder: Path, name: str) -> str:
 
 def _words(vocabulary: Vocabulary, alphabet: LyricAlphabet, config: PriorConfig) -> LabelEncoder:
     lyrics = config.lyrics.tokens if config.lyrics is not None else 0
-    return LabelEncoder(vocabulary=vocabulary, alphabet=alphabet, lyric_window=lyrics)
+    rate = config.labels.sample_rate if config.labels is not None else 44_100
+    return LabelEncoder(vocabulary=vocabulary, alphabet=alphabet, lyric_window=lyrics, sample_rate=rate)

@@ -66,7 +66,7 @@ def test_reconstruct_writes_a_file_and_a_line_per_level(
     assert sorted(path.name for path in folder.iterdir()) == ["song.level_0.wav", "song.level_2.wav"]
     assert probe(folder / "song.level_0.wav").samples == round((3 * 48000 + 77) * RATE / 48000)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("level  hop  spectral convergence    SI-SDR  log-mel distance")
+    assert lines[0].startswith("level  hop  spectral convergence    SI-SDR    STFT  log-mel")
     assert [line.split()[0] for line in lines[1:3]] == ["0", "2"]
 
 
@@ -80,7 +80,9 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     text.write_text("no sound at all")
     encode = ("encode", song, "-o", out, "--model")
     assert "silent" in refused(capsys, "encode", silent, "-o", out, "--model", "tiny")
-    assert "too short: 100 samples" in refused(capsys, "encode", short, "-o", out, "--model", "tiny")
+    assert "(100 samples), give at least 0.003 s (128 samples)" in refused(
+        capsys, "encode", short, "-o", out, "--model", "tiny"
+    )
     assert "text.wav" in refused(capsys, "encode", text, "-o", out, "--model", "tiny")
     assert "nowhere.mp3" in refused(capsys, "encode", tmp_path / "nowhere.mp3", "-o", out, "--model", "tiny")
     assert "is a folder" in refused(capsys, "encode", tmp_path, "-o", out, "--model", "tiny")

@@ -20,8 +20,9 @@ def test_the_blocks_do_not_matter() -> None:
     whole.add(target, estimate)
     for start in range(0, target.shape[1], 777):
         pieces.add(target[:, start : start + 777], estimate[:, start : start + 777])
-    assert whole.result() == pieces.result()
-    assert whole.segments == 4  # three of three seconds, and the last second
+    found = whole.result()
+    assert found == pieces.result()
+    assert found.segments == 4  # three of three seconds, and the last second
 
 
 def test_values() -> None:

@@ -3,7 +3,7 @@
 Sound is a float32 tensor [channels, samples], full scale is [-1, 1], whatever the file holds.
 """
 
-from jukebox.audio.prepare import SILENCE_PEAK, check_usable, mix_down
+from jukebox.audio.prepare import SILENCE_PEAK, check_usable, checked, mix_down
 from jukebox.audio.read import SAMPLE_RATE, probe, read, stream
 from jukebox.audio.source import AudioInfo
 from jukebox.audio.tags import Tags, read_tags
@@ -17,6 +17,7 @@ __all__ = [
     "Tags",
     "Writer",
     "check_usable",
+    "checked",
     "mix_down",
     "probe",
     "read",

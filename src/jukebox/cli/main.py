@@ -19,6 +19,8 @@ COMMANDS = {
     "encode": ("jukebox.cli.encode", "a recording into codes"),
     "decode": ("jukebox.cli.decode", "codes into sound"),
     "reconstruct": ("jukebox.cli.reconstruct", "a recording through the VQ-VAE, with how close each level comes"),
+    "data": ("jukebox.cli.data", "a folder of music into datasets of sound and of codes"),
+    "evaluate": ("jukebox.cli.evaluate", "how good a model is: reconstruction, likelihood, codebook, distribution"),
     "weights": ("jukebox.cli.weights", "list, download, import, export, inspect and verify model files"),
 }
 """Each command's module, which has `add_parser(subparsers)` and `run(arguments) -> int`, and its one-line help."""

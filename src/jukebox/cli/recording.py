@@ -4,15 +4,17 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from jukebox.errors import AudioError, ConfigError
+from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from jukebox.vqvae.vqvae import VQVAE
+
+AnyModule = TypeVar("AnyModule", bound="torch.nn.Module")
 
 
 def add_recording_options(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +25,11 @@ def add_recording_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blend", type=float, default=0.5, metavar="R", help="share of the left channel (default 0.5)")
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The model, and how many cores may work."""
     parser.add_argument(
         "--model",
-        required=True,
+        required=required,
         help="a model's folder, a .pth.tar file, a released model that is in the cache, or tiny (random, for tests)",
     )
     parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
@@ -36,19 +38,22 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def load_model(arguments: argparse.Namespace) -> "VQVAE":
     """The VQ-VAE that the options name, on their device."""
-    import torch
-
     from jukebox.checkpoints.load import load_vqvae
+
+    return place(load_vqvae(arguments.model), arguments)
+
+
+def place(model: "AnyModule", arguments: argparse.Namespace) -> "AnyModule":
+    """A model on the device that the options name, with as many threads as they say."""
+    import torch
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     # Codes are those of the original only in float32: convolutions would use 10-bit mantissas otherwise.
     torch.backends.cudnn.allow_tf32 = False
-
     if arguments.threads is not None:
         if arguments.threads < 1:
             raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 or more.")
         torch.set_num_threads(arguments.threads)
-    model = load_vqvae(arguments.model)
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
@@ -96,23 +101,13 @@ class Recording:
 
     def blocks(self) -> Iterator["Tensor"]:
         """[1, samples] pieces; an AudioError at the end where there was nothing to hear or too little of it."""
-        from jukebox.audio.io import SILENCE_PEAK, mix_down, stream
+        from jukebox.audio.io import checked, mix_down, stream
 
-        options, samples, peak = self.arguments, 0, 0.0
+        options = self.arguments
         pieces = stream(
             options.recording, start_s=options.start, duration_s=options.duration, sample_rate=self.sample_rate
         )
-        for piece in pieces:
-            block = mix_down(piece, options.blend)
-            samples, peak = samples + block.shape[1], max(peak, float(block.abs().max()))
+        mixed = (mix_down(piece, options.blend) for piece in pieces)
+        rate, shortest = self.sample_rate, self.minimum_samples
+        for block in checked(mixed, rate, name=str(options.recording), minimum_samples=shortest):
             yield block.to(self.device)
-        if samples < self.minimum_samples:
-            raise AudioError(
-                f"{options.recording} is too short: {samples} samples at {self.sample_rate} Hz; "
-                f"the model needs at least {self.minimum_samples}."
-            )
-        if peak <= SILENCE_PEAK:
-            raise AudioError(
-                f"{options.recording} is silent, nowhere above {SILENCE_PEAK:g} of full scale; "
-                "give sound that is heard."
-            )

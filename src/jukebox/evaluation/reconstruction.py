@@ -3,20 +3,38 @@
 Segments of three seconds are the ones that the published figures of the original were measured on (facts 2.5).
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jukebox.audio.spectral import log_mel_distance, scale_invariant_ratio, spectral_convergence
+from jukebox.audio.spectral import log_mel_distance, scale_invariant_ratio, spectral_convergence, stft_distance
+from jukebox.data.crops import AudioCrop, AudioCrops
+from jukebox.data.display import Display, unseen
+from jukebox.vqvae.codebook import nearest_codes
+from jukebox.vqvae.vqvae import VQVAE
 
 SEGMENT_S = 3.0
 # The longest transform of the measures, and the shortest last segment that is used.
 _SHORTEST_SAMPLES = 2048
 
-Measure = Callable[[Tensor, Tensor], Tensor]
+MEASURES = ("spectral_convergence", "si_sdr_db", "stft_distance", "log_mel_distance")
+
+Waves = Float[Tensor, "batch samples"]
+
+
+def measure(target: Waves, estimate: Waves, sample_rate: int) -> Float[Tensor, "batch measures"]:
+    """Each of `MEASURES` of each item."""
+    values = (
+        spectral_convergence(target, estimate),
+        scale_invariant_ratio(target, estimate),
+        stft_distance(target, estimate),
+        log_mel_distance(target, estimate, sample_rate),
+    )
+    return torch.stack(values, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,14 +42,35 @@ class Reconstruction:
     """Means over the segments that are not silent; NaN where there is none.
 
     spectral_convergence: mean of the ratio, lower is better; spectral_convergence_db: 20 log10 of that mean;
-    si_sdr_db: higher is better; log_mel_distance: mean |difference| of log10 mel magnitudes, lower is better.
+    si_sdr_db: higher is better; stft_distance, log_mel_distance: as `audio.spectral` defines them, lower is better;
+    standard_errors: of the means, by measure; of the decibels of spectral convergence, to first order.
     """
 
     segments: int
     spectral_convergence: float
     spectral_convergence_db: float
     si_sdr_db: float
+    stft_distance: float
     log_mel_distance: float
+    standard_errors: dict[str, float]
+
+
+def summary(values: Float[Tensor, "segments measures"]) -> Reconstruction:
+    """The means of what `measure` gave."""
+    values = values.double()
+    means = values.mean(0) if len(values) else torch.full((len(MEASURES),), torch.nan, dtype=torch.float64)
+    errors = values.std(0) / len(values) ** 0.5 if len(values) > 1 else torch.full_like(means, torch.nan)
+    ratio, ratio_error = float(means[0]), float(errors[0])
+    standard_errors = {name: float(error) for name, error in zip(MEASURES, errors, strict=True)}
+    return Reconstruction(
+        segments=len(values),
+        spectral_convergence=ratio,
+        spectral_convergence_db=20 * float(means[0].log10()),
+        si_sdr_db=float(means[1]),
+        stft_distance=float(means[2]),
+        log_mel_distance=float(means[3]),
+        standard_errors=standard_errors | {"spectral_convergence_db": 20 / math.log(10) * ratio_error / ratio},
+    )
 
 
 class ReconstructionMeter:
@@ -41,8 +80,7 @@ class ReconstructionMeter:
         self.sample_rate = sample_rate
         self.segment_samples = max(_SHORTEST_SAMPLES, round(segment_s * sample_rate))
         self.pending = torch.empty(2, 0)
-        self.sums = torch.zeros(3, dtype=torch.float64)
-        self.segments = 0
+        self.values: list[Tensor] = []
 
     def add(self, target: Float[Tensor, "1 samples"], estimate: Float[Tensor, "1 samples"]) -> None:
         """Measure the segments that these samples complete."""
@@ -57,25 +95,51 @@ class ReconstructionMeter:
         if self.pending.shape[1] >= _SHORTEST_SAMPLES:
             self._measure(self.pending)
         self.pending = torch.empty(2, 0)
-        means = self.sums / self.segments if self.segments else torch.full((3,), torch.nan)
-        convergence, ratio_db, mel = (float(mean) for mean in means)
-        decibels = 20 * torch.tensor(convergence).log10().item()
-        return Reconstruction(
-            segments=self.segments,
-            spectral_convergence=convergence,
-            spectral_convergence_db=decibels,
-            si_sdr_db=ratio_db,
-            log_mel_distance=mel,
-        )
+        return summary(torch.cat([torch.empty(0, len(MEASURES)), *self.values]))
 
     def _measure(self, pair: Float[Tensor, "2 samples"]) -> None:
         target, estimate = pair[:1], pair[1:]
         if target.abs().max() < 1e-4:  # nothing can be close to silence, in decibels
             return
-        values = [
-            spectral_convergence(target, estimate),
-            scale_invariant_ratio(target, estimate),
-            log_mel_distance(target, estimate, self.sample_rate),
-        ]
-        self.sums += torch.cat(values).double()
-        self.segments += 1
+        self.values.append(measure(target, estimate, self.sample_rate))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A segment and its reconstruction from each level."""
+
+    crop: AudioCrop
+    estimates: dict[int, Float[Tensor, "1 samples"]]
+
+
+def reconstruct(model: VQVAE, crops: AudioCrops, indices: Sequence[int], levels: Sequence[int]) -> Iterator[Segment]:
+    """Segments of a dataset through the VQ-VAE, each by itself and from its codes alone.
+
+    Args:
+        model: on any device; the segments come back on the CPU.
+        crops: a whole number of codes of every level long.
+        indices: which.
+        levels: from which levels.
+    """
+    for index in indices:
+        crop = crops.take(index)
+        sound = crop.sound[None].to(model.vectors(0).device)
+        estimates = {}
+        for level in levels:
+            with torch.no_grad():
+                codes = nearest_codes(model.latents(sound, level), model.vectors(level))
+                estimates[level] = model.decode(codes, level)[0].cpu()
+        yield Segment(crop=crop, estimates=estimates)
+
+
+def evaluate_reconstruction(
+    model: VQVAE, crops: AudioCrops, indices: Sequence[int], levels: Sequence[int], display: Display = unseen
+) -> dict[int, Float[Tensor, "segments measures"]]:
+    """What `measure` gives for each level and segment; arguments as of `reconstruct`."""
+    values: dict[int, list[Tensor]] = {level: [] for level in levels}
+    with display("reconstructing", len(indices), "segments") as advance:
+        for segment in reconstruct(model, crops, indices, levels):
+            for level, estimate in segment.estimates.items():
+                values[level].append(measure(segment.crop.sound, estimate, model.config.sample_rate))
+            advance(1)
+    return {level: torch.cat(found) for level, found in values.items()}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jukebox.config import Config
 from jukebox.errors import LabelError
+from jukebox.labels.lyric_times import LyricTimes, TimedText
 from jukebox.labels.lyric_window import Rounding, lyric_indices, take_lyrics
 from jukebox.labels.text import LyricAlphabet
 from jukebox.labels.timing import SongSpan
@@ -22,6 +23,8 @@ class Labels(Config):
         total_duration_s: length of the song that the model should think of, in seconds, above 0; an intro
             comes at its start, an ending at its end. None: the length that is asked for.
         offset_s: where in that song the music starts, in seconds, 0 or more and below the total.
+        lyric_times: lines or words of the lyrics with the times at which they are sung, in their order; without
+            them the characters are taken to be spread evenly over the song.
 
     Raises:
         LabelError: when a duration is outside its range.
@@ -32,6 +35,7 @@ class Labels(Config):
     lyrics: str = ""
     total_duration_s: float | None = None
     offset_s: float = 0.0
+    lyric_times: tuple[TimedText, ...] = ()
 
     def __post_init__(self) -> None:
         total = self.total_duration_s
@@ -83,16 +87,18 @@ class SongTokens:
         genre_ids: numbers of the genre words, -1 in unused slots.
         lyric_tokens: all lyrics of the song.
         lyric_window: how many lyric tokens a window has, 0 for a model without lyrics.
+        lyric_times: when they are sung, where that is known.
     """
 
     artist_id: int
     genre_ids: tuple[int, ...]
     lyric_tokens: tuple[int, ...]
     lyric_window: int
+    lyric_times: LyricTimes | None = None
 
     def lyric_indices(self, span: SongSpan, rounding: Rounding = "float64") -> tuple[int, ...]:
         """For each lyric token of the window, which character of `lyric_tokens` it is; -1 for padding."""
-        return lyric_indices(len(self.lyric_tokens), self.lyric_window, span, rounding)
+        return lyric_indices(len(self.lyric_tokens), self.lyric_window, span, rounding, self.lyric_times)
 
     def window(self, span: SongSpan, rounding: Rounding = "float64") -> LabelTokens:
         """The labels of one window of the song; `rounding` as in `lyric_window.lyric_indices`."""
@@ -113,18 +119,21 @@ class LabelEncoder:
         alphabet: the characters of its lyrics.
         lyric_window: how many lyric tokens a window has, 0 for a model without lyrics.
         unknown_is_zero: True gives unknown names the number 0 without a word, as the original did.
+        sample_rate: of the model in Hz, in which the times of lyrics are counted.
     """
 
     vocabulary: Vocabulary
     alphabet: LyricAlphabet
     lyric_window: int
     unknown_is_zero: bool = False
+    sample_rate: int = 44_100
 
     def song(self, labels: Labels) -> SongTokens:
         """The numbers of a song.
 
         Raises:
-            LabelError: when artist or genre is not in the vocabulary, or the genre has too many words.
+            LabelError: when artist or genre is not in the vocabulary, the genre has too many words, or the timed
+                lyrics are not those of the song.
         """
         names = self.vocabulary
         if self.unknown_is_zero:
@@ -133,9 +142,11 @@ class LabelEncoder:
         else:
             artist_id = names.artist_id(labels.artist)
             genre_ids = names.genre_ids(labels.genre)
+        timed = labels.lyric_times
         return SongTokens(
             artist_id=artist_id,
             genre_ids=names.fill_genre_slots(genre_ids),
             lyric_tokens=self.alphabet.encode(labels.lyrics),
             lyric_window=self.lyric_window,
+            lyric_times=LyricTimes.of(labels.lyrics, timed, self.alphabet, self.sample_rate) if timed else None,
         )

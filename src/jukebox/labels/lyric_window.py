@@ -1,7 +1,6 @@
-"""Which characters of a song's lyrics a window of it is shown.
+"""Which characters of a song's lyrics a window of it is shown: those around the one sung at its own middle.
 
-Nobody has said when each word is sung, so characters are taken to be spread evenly over the song; the window
-gets the characters around its own middle.
+Where nobody has said when each word is sung, characters are taken to be spread evenly over the song.
 """
 
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from jukebox.errors import LabelError
+from jukebox.labels.lyric_times import LyricTimes
 from jukebox.labels.text import PADDING_TOKEN
 from jukebox.labels.timing import SongSpan
 
@@ -20,7 +20,11 @@ PADDING_INDEX = -1
 
 
 def lyric_indices(
-    character_count: int, token_count: int, span: SongSpan, rounding: Rounding = "float64"
+    character_count: int,
+    token_count: int,
+    span: SongSpan,
+    rounding: Rounding = "float64",
+    times: LyricTimes | None = None,
 ) -> tuple[int, ...]:
     """Choose which of a song's characters fill the lyric tokens of one window.
 
@@ -29,6 +33,7 @@ def lyric_indices(
         token_count: lyric tokens per window, 0 or more.
         span: where the window lies in the song.
         rounding: "float32" repeats the choice of the original's sampler, one character off at some offsets.
+        times: when the characters are sung, where that is known; None spreads them evenly.
 
     Returns:
         `token_count` indices into the lyrics, ascending by one; lyrics that are shorter are preceded by -1.
@@ -42,7 +47,11 @@ def lyric_indices(
         )
     if character_count <= token_count:
         return (PADDING_INDEX,) * (token_count - character_count) + tuple(range(character_count))
-    first = _centre(character_count, span, rounding) - token_count // 2
+    if times is None:
+        centre = _centre(character_count, span, rounding)
+    else:
+        centre = times.character_at(span.offset_samples + span.window_length_samples / 2)
+    first = centre - token_count // 2
     first = min(max(first, 0), character_count - token_count)
     return tuple(range(first, first + token_count))
 

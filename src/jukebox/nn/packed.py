@@ -24,36 +24,30 @@ class PackedLinear(nn.Module):
         return torch.ops.quantized.linear_dynamic_fp16(x, self._packed)
 
 
-@torch.no_grad()
-def pack(module: nn.Module) -> int:
-    """Put a `PackedLinear` in the place of every linear map below `module` whose numbers allow it; others stay.
+def packed(linear: nn.Linear) -> nn.Linear | PackedLinear:
+    """The map with its matrix packed, or as it is.
 
-    Where the processor or this build of PyTorch has no such kernels, or the parameters are elsewhere or of another
-    type, nothing changes. What was replaced is freed.
-
-    Returns:
-        How many were replaced.
+    It is as it is where numbers need more than half precision, where the processor or this build of PyTorch has no
+    such kernels, and where the matrix is elsewhere or of another type.
     """
-    replaced = 0
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.Linear) and _packable(child):
-            setattr(module, name, PackedLinear(child))
-            replaced += 1
-        else:
-            replaced += pack(child)
-    return replaced
-
-
-def _packable(linear: nn.Linear) -> bool:
     weight = linear.weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32 or not _supported():
-        return False
-    # Row by row: a copy of the whole in another type would be the peak of memory.
-    return all(torch.equal(rows.half().float(), rows) for rows in weight.split(256))
+        return linear
+    # Some rows at a time: a copy of the whole in another type would be the peak of memory.
+    exact = all(torch.equal(rows.half().float(), rows) for rows in weight.detach().split(256))
+    return PackedLinear(linear) if exact else linear
+
+
+def pack(module: nn.Module) -> None:
+    """Replace every linear map below `module` by what `packed` makes of it; what was replaced is freed."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.Linear):
+            setattr(module, name, packed(child))
+        else:
+            pack(child)
 
 
 def _supported() -> bool:
-    if "fbgemm" not in torch.backends.quantized.supported_engines:
-        return False
-    capability = torch.backends.cpu.get_cpu_capability()
-    return capability.startswith("AVX")
+    return "fbgemm" in torch.backends.quantized.supported_engines and (
+        torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    )

@@ -53,7 +53,7 @@ class SelfAttention(nn.Module):
     def _queries_and_pairs(
         self, x: Inputs, place: Place
     ) -> tuple[Heads, Float[Tensor, "batch positions 2 heads head_width"]]:
-        triples = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        triples = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1)
         if self.query_norm is None and not self.rotary:
             return triples[:, :, 0], triples[:, :, 1:]
         queries, keys, values = triples.unbind(2)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from jukebox.config import PriorConfig
 from jukebox.errors import DataError
+from jukebox.nn.packed import pack, packed
 from jukebox.prior.cache import TransformerState
 from jukebox.prior.conditions import Conditioning, Conditions
 from jukebox.prior.label_conditioner import LabelConditioner
@@ -208,6 +209,15 @@ class Prior(TokenStack):
             inputs = F.pad(inputs, (0, 0, 0, 0, 0, empty))
             added = None if added is None else F.pad(added, (0, 0, 0, 0, 0, empty))
         return self.transformer(inputs, state=state.transformer, wanted=wanted), added
+
+    def pack(self) -> None:
+        """Make the prior one for inference only: matrices are packed where that loses nothing (`nn.packed`)."""
+        if self.output is None:
+            # Tied: what gives logits is packed, what embeds stays.
+            output = nn.Linear(*reversed(self.token_embedding.weight.shape), bias=False, device="meta")
+            output.weight = self.token_embedding.weight
+            self.output = packed(output)
+        pack(self)
 
     def condition(self, conditions: Conditions, batch: int, *, recompute: bool = False) -> Conditioning:
         """The conditions of `batch` windows as vectors.

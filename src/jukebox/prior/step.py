@@ -62,9 +62,11 @@ class Step:
 
         There may be more queries than items: the rest are empty rows, and so are their results.
         """
-        items, rows = len(self._at), len(queries)
-        queries, pairs = queries[:items], pairs[:items]
+        items, rows = len(self._items), len(queries)
+        if items < rows:
+            queries, pairs = queries[:items], pairs[:items]
         for pattern, cache in zip(patterns, caches, strict=True):
+            # One new key for every item; `flatten` of a cache is a view.
             cache.flatten(0, 1).index_copy_(0, self._plan(pattern).write, pairs[:, 0])
         if len(patterns) == 1:
             found = self._alone(patterns[0], queries, caches[0])

@@ -113,7 +113,7 @@ class Layer(nn.Module):
             a, weights = self.attention(self.attention_norm(x), pairs, want_weights=want_weights)
         else:
             a, weights = self.attention(self.attention_norm(x), place, kept, want_weights=want_weights)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or isinstance(place, Step):
             return self._sum(x, a), weights
         # What follows is done position by position. In tiles its intermediate results stay in the processor's cache.
         result = x.new_empty(x.shape)
@@ -128,7 +128,9 @@ class Layer(nn.Module):
         """Inputs, attention and the MLP of both."""
         y = x + a
         m = self.mlp(self.mlp_norm(y))
-        return y + m if self.scale == 1.0 else x + self.scale * (a + m)
+        if self.scale != 1.0:
+            return x + self.scale * (a + m)
+        return y + m if torch.is_grad_enabled() else m.add_(y)
 
 
 class Transformer(nn.Module):

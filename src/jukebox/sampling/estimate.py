@@ -71,8 +71,8 @@ def sizes(config: PriorConfig, slots: int) -> tuple[int, int, int]:
         state = prior.empty_state(slots)
     weights = sum(parameter.numel() for parameter in prior.parameters())
     matrices = sum(p.numel() for name, p in prior.named_parameters() if name.startswith("transformer") and p.ndim == 2)
-    head = prior.output.weight if prior.output is not None else prior.token_embedding.weight
-    return 4 * weights, sum(_tensor_bytes(state)), matrices + head.numel()
+    head = prior.layout.vocabulary * config.transformer.width
+    return 4 * weights, sum(_tensor_bytes(state)), matrices + head
 
 
 def _tensor_bytes(value: object) -> list[int]:

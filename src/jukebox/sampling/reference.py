@@ -7,7 +7,6 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
-from jukebox.nn.packed import pack
 from jukebox.prior.prior import Prior
 from jukebox.prior.token_stack import before
 from jukebox.sampling.engine import NoiseSource, Window, listened
@@ -36,15 +35,15 @@ class ReferenceEngine:
     A step works on the slots up to the last one that is taken, and never waits for the device.
 
     Args:
-        prior: in evaluation mode, on the device and in the dtype that are to be used. Its matrices are packed where
-            that loses nothing (`nn.packed`): it is the engine's from now on.
+        prior: in evaluation mode, on the device and in the dtype that are to be used. It is packed (`Prior.pack`), and
+            the engine's from now on.
         slots: how many windows are written at once.
         noise: what is added to the logits of slots that are not greedy.
     """
 
     def __init__(self, prior: Prior, slots: int, noise: NoiseSource = gumbel) -> None:
         assert slots >= 1
-        pack(prior)
+        prior.pack()
         self._prior, self._noise, self._slots = prior, noise, slots
         self._taken: dict[int, _Slot] = {}
         self._choice: Choice | None = None
@@ -94,9 +93,9 @@ class ReferenceEngine:
         positions, moves, places, keys, previous = (
             tensor[:used] for tensor in (self._positions, self._moves, self._places, self._keys, self._previous)
         )
-        tokens, drawn = previous, []
+        state, tokens, drawn = self._state.items(0, used), previous, []
         for index in range(steps):
-            state = self._state.items(0, used).at(positions, furthest + index)
+            state = state.at(positions, furthest + index)
             logits = self._prior.extend(tokens[:, None], state).logits[:, 0]
             tokens = self._choice.draw(logits, self._noise(keys, places, layout.vocabulary))
             if replay is not None:

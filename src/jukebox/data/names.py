@@ -1,0 +1,65 @@
+"""Which artists, genres and characters a dataset is labelled with: its own, or those of a model."""
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from jukebox import presets
+from jukebox.checkpoints.cache import LABELS, cache_folder
+from jukebox.config import PriorConfig
+from jukebox.data.collection import VOCABULARY, read_names
+from jukebox.errors import ConfigError, DataError
+from jukebox.labels.text import V2_ALPHABET, V3_ALPHABET, LyricAlphabet
+from jukebox.labels.vocabulary import Vocabulary
+
+# Control characters and pictures are no letters of an alphabet; a new line is.
+_NOT_SUNG = ("C", "So", "Zl", "Zp")
+
+
+def own_alphabet(lyrics: Iterable[str]) -> LyricAlphabet:
+    """Every character of some lyrics, in the order of Unicode; the released alphabet where there are none.
+
+    Control characters and pictures are left out.
+    """
+    characters = {character for text in lyrics for character in unicodedata.normalize("NFC", text)}
+    kept = {c for c in characters if c == "\n" or not unicodedata.category(c).startswith(_NOT_SUNG)}
+    return LyricAlphabet(characters="".join(sorted(kept | {"\n", " "}))) if kept else V3_ALPHABET
+
+
+def names_of(model: str, level: int | None = None) -> tuple[Vocabulary, LyricAlphabet]:
+    """The vocabulary and alphabet of a model.
+
+    Args:
+        model: the folder of a prior, of several or of a dataset, or the name of a released model whose label lists are
+            in the cache.
+        level: of its priors; None for the coarsest, which reads the lyrics.
+
+    Raises:
+        DataError: there are none.
+    """
+    if folder := _folder_with_names(Path(model), level):
+        return read_names(folder)
+    if model not in presets.RELEASED:
+        raise DataError(
+            f"{model} has no {VOCABULARY}: name the folder of a prior, or one of {', '.join(presets.RELEASED)}."
+        )
+    version = presets.model(model).vocabularies[-1 if level is None else level]
+    if version not in ("v2", "v3"):
+        raise DataError(f"{model} has the unknown vocabulary {version!r}.")
+    folder = cache_folder() / LABELS
+    if not (folder / f"{version}_artist_ids.txt").is_file():
+        raise DataError(f"The label lists of {model} are not in {folder}; run `jukebox weights download {model}`.")
+    return Vocabulary.released(folder, version), V2_ALPHABET if version == "v2" else V3_ALPHABET
+
+
+def _folder_with_names(folder: Path, level: int | None) -> Path | None:
+    """The folder itself, or the one in it of the prior of a level."""
+    if (folder / VOCABULARY).is_file() or not folder.is_dir():
+        return folder if folder.is_dir() else None
+    found = {}
+    for inner in sorted(path for path in folder.iterdir() if (path / VOCABULARY).is_file()):
+        try:
+            found[PriorConfig.from_json((inner / "config.json").read_text(encoding="utf-8")).level] = inner
+        except (OSError, ConfigError, UnicodeDecodeError):
+            continue
+    return found.get(max(found, default=None) if level is None else level)

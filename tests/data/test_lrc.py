@@ -1,0 +1,30 @@
+"""LRC files as programs write them."""
+
+import pytest
+
+from jukebox.data.lrc import parse_lrc
+from jukebox.errors import DataError
+from jukebox.labels.lyric_times import places
+
+
+def times(text: str) -> list[tuple[float, float, str]]:
+    return [(t.start_s, t.end_s, t.text) for t in parse_lrc(text)[1]]
+
+
+def test_lines_last_until_the_next_and_may_come_twice() -> None:
+    text = "[ti:Title]\n[00:10.50]One line\n[00:12.00][01:02.25]Chorus\n[00:15.00]\nno time\n"
+    assert parse_lrc(text)[0] == "One line\nChorus\nChorus"
+    assert times(text) == [(10.5, 12.0, "One line"), (12.0, 15.0, "Chorus"), (62.25, 66.25, "Chorus")]
+
+
+def test_words_and_offset() -> None:
+    text = "[offset:+500]\n[00:01.00]<00:01.00>two <00:01.50>words<00:02.00>\n[00:03.00]<00:03.10>more\n"
+    lyrics, timed = parse_lrc(text)
+    assert lyrics == "two words\nmore"
+    assert times(text) == [(0.5, 1.0, "two"), (1.0, 1.5, "words"), (2.6, 6.6, "more")]
+    assert places(lyrics, timed) is not None
+
+
+def test_what_has_no_times_is_refused() -> None:
+    with pytest.raises(DataError, match="no line with a time"):
+        parse_lrc("just words\n[ar:Somebody]\n")
