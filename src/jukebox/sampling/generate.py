@@ -21,7 +21,7 @@ from jukebox.sampling.session import Session
 from jukebox.sampling.strand import Strand, joined, prefix
 from jukebox.sampling.windows import PlannedWindow
 from jukebox.sampling.writing import Pace, write_level
-from jukebox.vqvae.streaming import StreamDecoder
+from jukebox.vqvae.streaming import CHUNK_SAMPLES, StreamDecoder
 
 MOST_SLOTS = 32
 
@@ -40,12 +40,14 @@ class Options:
         slots: windows at once; None for as many as there are, up to `MOST_SLOTS`.
         pace: how often something is told.
         stream: give the sound of the finest level as it becomes final.
+        chunk_samples: of that sound, at least so much at once: less is heard sooner, and costs more.
         previews: kind of the files of each level to listen to, in a session; None for none.
     """
 
     slots: int | None = None
     pace: Pace = field(default_factory=Pace)
     stream: bool = False
+    chunk_samples: int = CHUNK_SAMPLES
     previews: Literal["wav", "flac"] | None = "flac"
 
 
@@ -101,7 +103,7 @@ class _Generation:
         yield from self._new_notes()
         listening = Listening(self._model, plan, self._session, self._options.previews)
         lowest = plan is self._plan.levels[-1]
-        stream = _Streams(self._model, plan) if lowest and self._options.stream else None
+        stream = _Streams(self._model, plan, self._options.chunk_samples) if lowest and self._options.stream else None
         if any(not strand.done for strand in strands.values()):
             meter = _Meter(self._model, plan, later, strands)
             slots = min(self._options.slots or MOST_SLOTS, sum(not strand.done for strand in strands.values()))
@@ -218,15 +220,15 @@ def window_conditions(
 class _Streams:
     """The sound of every item as its codes come."""
 
-    def __init__(self, model: SongModel, plan: LevelPlan) -> None:
-        self._model, self._level = model, plan.level
+    def __init__(self, model: SongModel, plan: LevelPlan, chunk_samples: int) -> None:
+        self._model, self._level, self._chunk_samples = model, plan.level, chunk_samples
         self._decoders: dict[str, tuple[StreamDecoder, list[int]]] = {}
 
     def events(self, codes: dict[str, Tensor], last: bool = False) -> Iterator[Event]:
         device = self._model.vqvae.vectors(self._level).device
         for name, found in codes.items():
             if name not in self._decoders:
-                self._decoders[name] = (StreamDecoder(self._model.vqvae, self._level), [0, 0])
+                self._decoders[name] = (StreamDecoder(self._model.vqvae, self._level, self._chunk_samples), [0, 0])
             decoder, at = self._decoders[name]
             pieces = list(decoder.push(found[at[0] :].to(device)))
             at[0] = len(found)
