@@ -55,7 +55,7 @@ class SelfAttention(nn.Module):
     ) -> tuple[Heads, Float[Tensor, "batch positions 2 heads head_width"]]:
         triples = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1)
         if self.query_norm is None and not self.rotary:
-            return triples[:, :, 0], triples[:, :, 1:]
+            return triples.select(2, 0), triples.narrow(2, 1, 2)
         queries, keys, values = triples.unbind(2)
         if self.query_norm is not None and self.key_norm is not None:
             queries, keys = self.query_norm(queries), self.key_norm(keys)

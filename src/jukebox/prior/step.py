@@ -64,10 +64,10 @@ class Step:
         """
         items, rows = len(self._items), len(queries)
         if items < rows:
-            queries, pairs = queries[:items], pairs[:items]
+            queries, pairs = queries.narrow(0, 0, items), pairs.narrow(0, 0, items)
         for pattern, cache in zip(patterns, caches, strict=True):
             # One new key for every item; `flatten` of a cache is a view.
-            cache.flatten(0, 1).index_copy_(0, self._plan(pattern).write, pairs[:, 0])
+            cache.flatten(0, 1).index_copy_(0, self._plan(pattern).write, pairs.select(1, 0))
         if len(patterns) == 1:
             found = self._alone(patterns[0], queries, caches[0])
         else:
@@ -110,7 +110,7 @@ class Step:
     def _keys(self, pattern: Pattern, cache: Tensor) -> Float[Tensor, "batch keys 2 heads width"]:
         read = self._plan(pattern).read
         if isinstance(read, int):
-            return cache[:, :read]
+            return cache if read == cache.shape[1] else cache.narrow(1, 0, read)
         kept = layout(pattern, self.context)
         assert isinstance(kept, Columns)
         columns = cache.view(len(cache) * kept.stride, kept.rows, *cache.shape[2:])

@@ -1,0 +1,282 @@
+"""How fast a prior writes codes, one step after another: beside its peer and beside the physical limit.
+
+A step reads every matrix once: the limit is the bytes of the matrices and caches over the rate at which one core reads
+memory, or the operations over the rate at which it multiplies, whichever takes longer; both are measured in the same
+run. The peer is the Jukebox port inside transformers 4.57.6 (`pip install 'jukebox[bench]'`), which keeps growing caches
+as the original does, with the same random weights, in fresh processes that alternate with ours. Rates are tokens per
+CPU-second of one thread. `start` is at the beginning of a window, `end` the last tokens of a full context.
+
+The weights have the precision of the released files: matrices in half precision. Ours keeps such matrices as they are
+(`nn.packed`), sums in float32; the column "float32 weights" is ours with matrices that need more than that.
+
+    python bench/decode.py            # the tables: about fifteen minutes
+    python bench/decode.py --quick    # without the larger model: about five minutes
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import prior as forward
+from vqvae import matrix_rate, peak_gib
+
+# Shape, slots, place, and the ratio that was asked for; targets were set on cores with AVX-512.
+TASKS = (
+    ("MINI", 1, "start", 2.2), ("MINI", 1, "end", 2.5), ("MINI", 4, "end", 3.5), ("MINI", 16, "start", 2.0),
+    ("MINI", 16, "end", 8.0), ("MID", 1, "start", 1.4), ("MID", 1, "end", 2.0), ("MID", 8, "start", 2.0),
+    ("MID", 8, "end", 10.0),
+)  # fmt: skip
+STEPS = {"MINI": 24, "MID": 8}
+
+
+def read_rate() -> float:
+    """Bytes per second of reading memory that no cache holds."""
+    import torch
+
+    values = torch.ones(1 << 26)
+    times = []
+    for _ in range(6):
+        start = time.process_time()
+        values.sum()
+        times.append(time.process_time() - start)
+    return values.nbytes / min(times)
+
+
+def prior_of(name: str, half: bool):
+    """The prior with random weights, and codes to read."""
+    import torch
+
+    prior, codes = forward.random_prior(name)
+    if half:
+        with torch.no_grad():
+            for parameter in prior.parameters():
+                parameter.copy_(parameter.half().float())
+    return prior, codes
+
+
+def ours(name: str, slots: int, place: str, half: bool) -> Callable[[int], object]:
+    """Steps of our engine."""
+    import torch
+
+    from jukebox.prior.conditions import Conditions
+    from jukebox.sampling.engine import Window
+    from jukebox.sampling.reference import ReferenceEngine
+    from jukebox.sampling.token import SamplingConfig
+
+    prior, codes = prior_of(name, half)
+    engine = ReferenceEngine(prior, slots)
+    context = forward.SHAPES[name][3]
+    known = 0 if place == "start" else context - 3 * STEPS[name]
+    for slot in range(slots):
+        engine.begin(
+            slot,
+            Window(
+                conditions=Conditions(), known=codes[slot % len(codes), :known],
+                replay=torch.zeros(0, dtype=torch.int64), start=0, key=slot, sampling=SamplingConfig(temperature=0.99),
+            ),
+        )  # fmt: skip
+    return engine.run
+
+
+def peer(name: str, batch: int, place: str) -> Callable[[int], object]:
+    """Steps of the peer: its own sampling, resumed where its caches are."""
+    import torch
+
+    task = forward.peer(name, batch)
+    variables = dict(zip(task.__code__.co_freevars, task.__closure__ or (), strict=True))
+    other = variables["other"].cell_contents
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.copy_(parameter.half().float())
+    context = forward.SHAPES[name][3]
+    known = 1 if place == "start" else context - 3 * STEPS[name]
+    codes = torch.randint(0, forward.CODES, (batch, known))
+    condition = torch.zeros(batch, 1, other.width)
+    state = {"t": 0, "token": None}
+
+    def read(tokens) -> object:
+        """What its `primed_sample` does for given tokens, 512 at a time to bound its memory."""
+        for part in tokens.split(512, 1):
+            inputs = []
+            for index in range(part.shape[1]):
+                inputs.append(other.get_emb(state["t"], batch, state["token"], condition, None)[0])
+                state["t"], state["token"] = state["t"] + 1, part[:, index : index + 1]
+            hidden = other.transformer(torch.cat(inputs, 1), sample=True)
+        return hidden
+
+    def steps(count: int) -> None:
+        from transformers.models.deprecated.jukebox.modeling_jukebox import filter_logits
+
+        for _ in range(count):
+            hidden, _ = other.get_emb(state["t"], batch, state["token"], condition, None)
+            logits = other.fc_proj_out(other.transformer(hidden, sample=True)) / 0.99
+            token = torch.distributions.Categorical(logits=filter_logits(logits, top_k=0, top_p=0.0)).sample()
+            state["t"], state["token"] = state["t"] + 1, token
+
+    with torch.no_grad():
+        read(codes)
+    return steps
+
+
+def worker(arguments: argparse.Namespace) -> dict[str, float]:
+    """One process: tokens per CPU-second, and the peak of memory over weights and caches."""
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    name, slots, side = arguments.shape, arguments.slots, arguments.worker
+    with torch.no_grad():
+        if side == "peer":
+            run = peer(name, slots, arguments.place)
+        else:
+            run = ours(name, slots, arguments.place, half=side == "ours")
+        steps = STEPS[name]
+        run(steps // 2)
+        spent_s, clock_s = [], []
+        for _ in range(4):
+            start, clock = time.process_time(), time.perf_counter()
+            run(steps // 2)
+            spent_s.append(time.process_time() - start)
+            clock_s.append(time.perf_counter() - clock)
+    tokens = slots * (steps // 2)
+    return {"per_cpu_s": tokens / min(spent_s), "per_s": tokens / min(clock_s), "peak_gib": peak_gib()}
+
+
+def step_bytes(name: str, slots: int, half: bool) -> float:
+    """What a step has to read: every matrix once, and of every slot the keys and values that its patterns see."""
+    width, layers, _, context, rows = forward.SHAPES[name]
+    inner, length = width // 4, context // rows
+    matrices = layers * (3 * width * inner + inner * width + 2 * width * width) + width * forward.CODES
+    seen = layers / 3 * (length / 2 + rows / 2 + length)
+    return matrices * (2 if half else 4) + slots * seen * 2 * inner * 4
+
+
+def run(*words: str, threads: int = 1) -> dict[str, float]:
+    """The JSON that a fresh process of this file prints."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, __file__, *words, "--threads", str(threads)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def against_peer(quick: bool, rounds: int, rates: tuple[float, float]) -> list[dict[str, float | str]]:
+    """Medians over alternating rounds."""
+    multiply, read = rates
+    print("| cached sampling, tokens/s | peer | ours | ratio (asked) | limit | share | float32 weights | ratio |")
+    print("|---|---|---|---|---|---|---|---|")
+    rows: list[dict[str, float | str]] = []
+    for name, slots, place, asked in TASKS:
+        if quick and name == "MID":
+            continue
+        found: dict[str, list[float]] = {"ours": [], "float32": [], "peer": []}
+        for _ in range(rounds if name == "MINI" else 1):
+            for side, values in found.items():
+                words = ("--worker", side, "--shape", name, "--slots", str(slots), "--place", place)
+                values.append(run(*words)["per_cpu_s"])
+        mine, full, theirs = (statistics.median(found[side]) for side in ("ours", "float32", "peer"))
+        limit = slots / max(
+            step_bytes(name, slots, half=True) / read, slots * forward.operations_per_token(name) / multiply
+        )
+        print(
+            f"| {name} batch {slots}, {place} | {theirs:.1f} | {mine:.1f} | {mine / theirs:.2f} ({asked}) "
+            f"| {limit:.0f} | {mine / limit:.0%} | {full:.1f} | {full / theirs:.2f} |",
+            flush=True,
+        )
+        rows.append({"shape": name, "slots": slots, "place": place, "peer": theirs, "ours": mine, "float32": full,
+                     "limit": limit, "asked": asked})  # fmt: skip
+    return rows
+
+
+def many_slots() -> list[dict[str, float]]:
+    """Windows of one song side by side, and two threads."""
+    print("\n| MINI, slots | tokens per CPU-second | two threads, per CPU-second | two threads, by the clock |")
+    print("|---|---|---|---|")
+    rows = []
+    for slots in (1, 8, 32, 64):
+        words = ("--worker", "ours", "--shape", "MINI", "--slots", str(slots), "--place", "start")
+        one, two = run(*words), run(*words, threads=2)
+        print(f"| {slots} | {one['per_cpu_s']:.0f} | {two['per_cpu_s']:.0f} | {two['per_s']:.0f} |", flush=True)
+        rows.append({"slots": slots, "one": one["per_cpu_s"], "two": two["per_s"], "peak_gib": one["peak_gib"]})
+    return rows
+
+
+def memory_worker(shape: str, slots: int) -> dict[str, float]:
+    """One process: what an engine adds at its peak, over the weights it was given and its caches."""
+    import torch
+
+    from jukebox.checkpoints.load import load_prior
+    from jukebox.prior.conditions import Conditions
+    from jukebox.sampling.engine import Window
+    from jukebox.sampling.reference import ReferenceEngine
+    from jukebox.sampling.token import SamplingConfig
+
+    torch.set_num_threads(1)
+    before = peak_gib()
+    prior = load_prior(shape)
+    weights = sum(p.numel() * p.element_size() for p in prior.parameters())
+    engine = ReferenceEngine(prior, slots)
+    state = engine._state
+    tensors = [cache for layer in state.transformer.caches for cache in layer]
+    caches = sum(t.numel() * t.element_size() for t in tensors if t is not None)
+    empty = torch.zeros(0, dtype=torch.int64)
+    for slot in range(slots):
+        engine.begin(slot, Window(conditions=Conditions(), known=empty, replay=empty, start=0, key=slot,
+                                  sampling=SamplingConfig()))  # fmt: skip
+    engine.run(8)
+    needed = (weights + caches) / 2**30
+    return {"added_gib": peak_gib() - before, "needed_gib": needed, "ratio": (peak_gib() - before) / needed}
+
+
+def memory(rows: tuple[tuple[str, int], ...]) -> list[dict[str, float]]:
+    """Peak of resident memory over float32 weights and caches."""
+    from jukebox.checkpoints import store
+
+    print("\n| peak memory | weights + caches | added at the peak | ratio (asked 1.3) |\n|---|---|---|---|")
+    found = []
+    for name, slots in rows:
+        with tempfile.TemporaryDirectory() as folder:
+            prior, _ = prior_of(name, half=True)
+            store.save(Path(folder) / "prior", prior.state_dict(), prior.config, source={"origin": "benchmark"})
+            row = run("--memory", str(Path(folder) / "prior"), "--slots", str(slots))
+        needed, added = row["needed_gib"], row["added_gib"]
+        print(f"| {name}, {slots} slots | {needed:.2f} GiB | {added:.2f} GiB | {row['ratio']:.2f} |", flush=True)
+        found.append(row)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--worker", choices=("ours", "float32", "peer"), help=argparse.SUPPRESS)
+    parser.add_argument("--memory", help=argparse.SUPPRESS)
+    parser.add_argument("--shape", choices=tuple(forward.SHAPES), default="MINI", help=argparse.SUPPRESS)
+    parser.add_argument("--slots", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--place", choices=("start", "end"), default="start", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(json.dumps(worker(arguments)))
+        return
+    if arguments.memory:
+        print(json.dumps(memory_worker(arguments.memory, arguments.slots)))
+        return
+    rates = matrix_rate(), read_rate()
+    print(f"one thread: {rates[0] / 1e9:.0f} GFLOP/s on large float32 products, {rates[1] / 1e9:.1f} GB/s read\n")
+    rows = against_peer(arguments.quick, arguments.rounds, rates)
+    slots = many_slots()
+    peaks = memory((("MINI", 16),) if arguments.quick else (("MINI", 16), ("MID", 8)))
+    print(json.dumps({"matrix_gflops": rates[0] / 1e9, "read_gb_s": rates[1] / 1e9, "rows": rows, "slots": slots,
+                      "memory": peaks}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
