@@ -17,6 +17,7 @@ LAYERS = (
     ("vqvae", "prior"),
     ("checkpoints",),
     ("data", "sampling"),
+    ("models",),
     ("pipeline", "training", "evaluation", "alignment"),
     ("cli", "studio"),
 )

@@ -6,8 +6,9 @@ from jukebox.version import __version__
 
 if TYPE_CHECKING:
     from jukebox.labels.labels import Labels
+    from jukebox.pipeline import Jukebox, load
 
-__all__ = ["Labels", "__version__"]
+__all__ = ["Jukebox", "Labels", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from jukebox.labels.labels import Labels
 
         return Labels
+    if name in ("Jukebox", "load"):
+        from jukebox import pipeline
+
+        return getattr(pipeline, name)
     raise AttributeError(f"module 'jukebox' has no attribute {name!r}")

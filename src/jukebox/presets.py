@@ -256,6 +256,33 @@ TINY_SEED = 20
 """`tiny` has random weights, always the same."""
 
 
+def _tiny_prior(level: int, attention: str, context: int) -> PriorConfig:
+    """A level of `tiny-random`: a few layers, its context a few hundred codes."""
+    timing = {"timing_bins": 16, "min_duration_s": 1.0, "max_duration_s": 600.0} if level == 2 else {}
+    # Prefixed lyrics: the rows are those of codes and lyrics together.
+    lyrics = LyricsConfig(tokens=32, vocabulary=79, loss_weight=0.4, alignment_layer=3, alignment_head=0)
+    return PriorConfig(
+        level=level,
+        codebook_size=64,
+        transformer=TransformerConfig(
+            context=context, width=32, attention=attention, heads=2, rows=16, attention_ratio=0.5, init_scale=3.0
+        ),
+        labels=LabelConfig(artists=4, genres=4, genre_slots=1, **timing),
+        upsampler=UpsamplerConfig(steps=2, stride=2, width=16, depth=2) if level < 2 else None,
+        lyrics=lyrics if level == 2 else None,
+        tied_output=True,
+        recondition=True,
+    )
+
+
+TINY_RANDOM = "tiny-random"
+TINY_PRIORS = (_tiny_prior(0, "RC", 512), _tiny_prior(1, "RP", 512), _tiny_prior(2, "RCPL", 256 + 32))
+"""The priors of `tiny-random`, finest first: weights drawn anew for each use, always the same; for tests."""
+
+TINY_NAMES = (("nobody", "noise"), ("somebody", "waltz"), ("everybody", "march"))
+"""Artists and genres that `tiny-random` knows."""
+
+
 def model(name: str) -> ReleasedModel:
     """The released model of this name; raises ConfigError listing the names when there is none."""
     if name not in RELEASED:

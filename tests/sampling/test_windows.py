@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jukebox.errors import ConfigError
-from jukebox.sampling.windows import window_starts
+from jukebox.sampling.windows import LevelWindows, last_window, plan_chains, window_starts
 
 
 @given(st.integers(1, 5000), st.integers(1, 500), st.data())
@@ -33,3 +33,34 @@ def test_bad_numbers_are_refused() -> None:
     for hop in (0, 5):
         with pytest.raises(ConfigError, match=rf"hop between windows is {hop} tokens: it must be 1\.\.4, else"):
             window_starts(10, 4, hop)
+
+
+LAYOUTS = st.tuples(st.integers(1, 20), st.integers(1, 4), st.integers(1, 6), st.data())
+
+
+@given(LAYOUTS)
+def test_chains_write_every_missing_token_once(drawn: tuple[int, int, int, st.DataObject]) -> None:
+    blocks, unit, chains, data = drawn
+    context = 2 * unit * data.draw(st.integers(1, 8))
+    total, known = 4 * unit * blocks, unit * data.draw(st.integers(0, 4 * blocks))
+    layout = LevelWindows(context=context, hop=data.draw(st.integers(1, context)), unit=unit, chains=chains)
+    planned = plan_chains(total, known, layout)
+    assert bool(planned) == (known < total)
+    kept = [token for chain in planned for token in range(max(chain.kept, known), chain.end)]
+    assert kept == list(range(known, total))
+    for chain in planned:
+        place = chain.start + chain.known
+        assert place == max(known, chain.start)
+        for window in chain.windows:
+            assert window.start % unit == 0
+            assert chain.start <= window.start <= window.first == place < window.end <= window.start + context
+            place = window.end
+        assert place == chain.end
+        assert chain.kept - chain.start <= max(context // 2 + unit, 0) or chain.kept == 0
+
+
+def test_the_originals_partial_windows() -> None:
+    found = [last_window(total, 48, known) for known, total in ((0, 24), (24, 36), (36, 60))]
+    assert [(w.start, w.first, w.end) for w in found] == [(0, 0, 24), (0, 24, 36), (12, 36, 60)]
+    with pytest.raises(ConfigError, match="49 tokens cannot be written in one window: give 1 to 48"):
+        last_window(49, 48, 0)

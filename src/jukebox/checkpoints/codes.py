@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from jaxtyping import Int64, UInt16
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from jukebox.checkpoints import tensor_file
 from jukebox.checkpoints.files import replacing
 from jukebox.errors import DataError
 from jukebox.vqvae.vqvae import VQVAE
@@ -68,10 +68,7 @@ def save_codes(path: Path, file: CodesFile) -> None:
     tensors = {f"level_{level}": codes for level, codes in file.codes.items()}
     header = json.dumps(dataclasses.asdict(file.header))
     with replacing(path) as temporary:
-        try:
-            save_file(tensors, temporary, {"format": FORMAT, "header": header})
-        except SafetensorError as error:  # its own kind for a full disk
-            raise OSError(str(error)) from error
+        tensor_file.write(temporary, tensors, metadata={"format": FORMAT, "header": header})
 
 
 def load_codes(path: Path) -> CodesFile:

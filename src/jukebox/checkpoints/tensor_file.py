@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,27 +25,34 @@ _DTYPES = {
     torch.int64: "I64",
     torch.int32: "I32",
     torch.int16: "I16",
+    torch.uint16: "U16",
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], progress: Progress = silent) -> str:
-    """Write `tensors` as a safetensors file.
+def write(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    progress: Progress = silent,
+    metadata: Mapping[str, str] = MappingProxyType({"format": "pt"}),
+) -> str:
+    """Write `tensors` as a safetensors file: the same bytes for the same content.
 
     Args:
         path: a new file: writing over one that is memory-mapped would crash its readers. The caller makes sure
             that half a file is never mistaken for a whole one.
         tensors: on any device, contiguous or not.
         progress: called with (bytes done, bytes in all) after each tensor.
+        metadata: text beside them.
 
     Returns:
         The file's sha256, in hexadecimal.
     """
     # Wide types first, so that every tensor starts at a multiple of its own size.
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
     offset = 0
     for name in order:
         tensor = tensors[name]

@@ -13,6 +13,9 @@ from jukebox.errors import JukeboxError
 from jukebox.version import __version__
 
 COMMANDS = {
+    "generate": ("jukebox.cli.generate", "a song from artist, genre and lyrics"),
+    "continue": ("jukebox.cli.continue_", "an unfinished song to its end, or a longer song from an earlier one"),
+    "upsample": ("jukebox.cli.upsample", "finer levels for codes that exist"),
     "encode": ("jukebox.cli.encode", "a recording into codes"),
     "decode": ("jukebox.cli.decode", "codes into sound"),
     "reconstruct": ("jukebox.cli.reconstruct", "a recording through the VQ-VAE, with how close each level comes"),

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from jukebox.config import Config
 from jukebox.errors import LabelError
 from jukebox.labels.lyric_times import LyricTimes, TimedText
 from jukebox.labels.lyric_window import Rounding, lyric_indices, take_lyrics
@@ -12,7 +13,7 @@ from jukebox.labels.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labels:
+class Labels(Config):
     """A song as a person describes it.
 
     Args:

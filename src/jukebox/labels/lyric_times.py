@@ -8,12 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from jukebox.config import Config
 from jukebox.errors import LabelError
 from jukebox.labels.text import LyricAlphabet
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimedText:
+class TimedText(Config):
     """A line or a word, and when it is sung.
 
     Args:

@@ -114,12 +114,43 @@ def decode_stream(
         level: which level they belong to.
         chunk_samples: samples computed at once, rounded up to the coarsest hop.
     """
-    coarsest = model.config.hops[-1]
-    chunk = -(-chunk_samples // coarsest) * coarsest // model.config.hops[level]
-    chain = decoder_chain(cast(Decoder, model.decoders[level]))
-    for codes in rechunk(blocks, chunk):
-        yield chain.push(look_up(codes, model.vectors(level))).t().clone()
-    yield chain.finish().t().clone()
+    decoder = StreamDecoder(model, level, chunk_samples)
+    for codes in blocks:
+        yield from decoder.push(codes)
+    yield decoder.finish()
+
+
+class StreamDecoder:
+    """The same as `decode_stream`, bit for bit, for codes that are pushed as they come."""
+
+    def __init__(self, model: VQVAE, level: int, chunk_samples: int = CHUNK_SAMPLES) -> None:
+        coarsest = model.config.hops[-1]
+        self._chunk = -(-chunk_samples // coarsest) * coarsest // model.config.hops[level]
+        self._chain = decoder_chain(cast(Decoder, model.decoders[level]))
+        self._vectors = model.vectors(level)
+        self._waiting: list[Int64[Tensor, " _"]] = []
+
+    @torch.no_grad()
+    def push(self, codes: Int64[Tensor, " _"]) -> Iterator[Float[Tensor, "channels _"]]:
+        """The sound that becomes final with these codes, in pieces; perhaps none."""
+        self._waiting.append(codes)
+        if sum(map(len, self._waiting)) < self._chunk:
+            return
+        whole = torch.cat(self._waiting)
+        end = len(whole) - len(whole) % self._chunk
+        self._waiting = [whole[end:]]
+        for piece in whole[:end].split(self._chunk):
+            yield self._sound(piece)
+
+    @torch.no_grad()
+    def finish(self) -> Float[Tensor, "channels _"]:
+        """The sound that is left after the last codes."""
+        rest = torch.cat(self._waiting) if self._waiting else None
+        ends = [self._sound(rest)] if rest is not None and len(rest) else []
+        return torch.cat([*ends, self._chain.finish().t().clone()], 1)
+
+    def _sound(self, codes: Int64[Tensor, " _"]) -> Float[Tensor, "channels _"]:
+        return self._chain.push(look_up(codes, self._vectors)).t().clone()
 
 
 def rechunk(pieces: Iterable[Tensor], length: int) -> Iterator[Tensor]:

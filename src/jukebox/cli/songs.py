@@ -1,0 +1,201 @@
+"""What the commands that write songs share: their options, a request from them, and how the work is shown."""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jukebox.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jukebox.pipeline import Jukebox
+    from jukebox.sampling.events import Event, Progress
+    from jukebox.sampling.generate import Options
+    from jukebox.sampling.request import LevelSettings, SongRequest
+
+FORMATS = ("flac", "wav", "ogg", "mp3")
+_LINE_EVERY_S = 10.0
+
+
+def add_work_options(parser: argparse.ArgumentParser) -> None:
+    """How the work is done: nothing here changes what comes out."""
+    parser.add_argument("--format", choices=FORMATS, default="flac", help="of the songs (default: flac)")
+    parser.add_argument("--slots", type=int, metavar="N", help="windows at once (default: all, up to 32)")
+    parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
+    parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
+    parser.add_argument(
+        "--save-every", type=float, default=3.0, metavar="S", help="seconds from one save to the next (default 3)"
+    )
+    parser.add_argument("--no-previews", action="store_true", help="write no files to listen to on the way")
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """How codes are drawn."""
+    parser.add_argument("--seed", type=int, metavar="N", help="of the noise (default 0)")
+    parser.add_argument("--takes", type=int, metavar="N", help="so many versions of each song (default 1)")
+    parser.add_argument("--first-take", type=int, metavar="N", help="number of the first take (default 0)")
+    parser.add_argument(
+        "--temperature", metavar="T|K=T,...", help="for all levels, or as in 2=0.98,0=0.99 (default: the model's)"
+    )
+    parser.add_argument("--top-k", metavar="N|K=N,...", help="draw among the N most probable codes")
+    parser.add_argument("--top-p", metavar="P|K=P,...", help="draw among the most probable codes up to this share")
+    parser.add_argument("--hop", metavar="F|K=F,...", help="how far windows move on, as a share of their length")
+    parser.add_argument(
+        "--one-window", metavar="LIST", help="levels, as in 2, whose missing codes are written in one window"
+    )
+    parser.add_argument("--lowest-level", type=int, metavar="K", help="the finest level to write (default 0)")
+    parser.add_argument(
+        "--parallel-windows",
+        type=int,
+        metavar="N",
+        help="write the levels below the top in N parts side by side: faster, but an approximation (default: the "
+        "model's; 1 is exact)",
+    )
+    parser.add_argument("--estimate", action="store_true", help="say what it would take, and stop")
+
+
+def sampling_fields(arguments: argparse.Namespace, levels: int) -> dict[str, Any]:
+    """The fields of a request that are named by `add_sampling_options`."""
+    fields = {
+        name: getattr(arguments, name)
+        for name in ("seed", "takes", "first_take", "lowest_level", "parallel_windows")
+        if getattr(arguments, name) is not None
+    }
+    settings = level_settings(arguments, levels)
+    return fields | ({"levels": settings} if settings else {})
+
+
+def level_settings(arguments: argparse.Namespace, levels: int) -> "tuple[LevelSettings, ...]":
+    """The settings of levels that differ from what is usual."""
+    from jukebox.sampling.request import LevelSettings
+
+    names = {"temperature": float, "top_k": int, "top_p": float, "hop": float}
+    found: dict[int, dict[str, Any]] = {}
+    for name, kind in names.items():
+        for level, value in _by_level(name, getattr(arguments, name), kind, levels).items():
+            found.setdefault(level, {})["hop_fraction" if name == "hop" else name] = value
+    for level in parse_list("--one-window", arguments.one_window, levels):
+        found.setdefault(level, {})["one_window"] = True
+    return tuple(LevelSettings(level=level, **values) for level, values in sorted(found.items()))
+
+
+def _by_level(name: str, text: str | None, kind: type, levels: int) -> dict[int, Any]:
+    if text is None:
+        return {}
+    option = f"--{name.replace('_', '-')}"
+    try:
+        if "=" not in text:
+            return dict.fromkeys(range(levels), kind(text))
+        pairs = [part.split("=") for part in text.split(",")]
+        return {int(level): kind(value) for level, value in pairs}
+    except ValueError as error:
+        raise ConfigError(f"{option} is {text!r}; give a number for all levels, or level=number,...") from error
+
+
+def parse_list(option: str, text: str | None, levels: int) -> tuple[int, ...]:
+    """Levels from "0,2"; none where nothing is said."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) < levels for part in parts):
+        raise ConfigError(f"{option} is {text!r}; give levels from 0 to {levels - 1}, as in 0,{levels - 1}.")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def load_jukebox(model: str, arguments: argparse.Namespace) -> "Jukebox":
+    """The model, on the device that the options name."""
+    import torch
+
+    from jukebox.pipeline import load
+
+    # Codes are those of the original only in float32: convolutions would use 10-bit mantissas otherwise.
+    torch.backends.cudnn.allow_tf32 = False
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 or more.")
+        torch.set_num_threads(arguments.threads)
+    return load(model, arguments.device)
+
+
+def work_options(arguments: argparse.Namespace) -> "Options":
+    """How the work is done."""
+    from jukebox.sampling.generate import Options
+
+    if arguments.slots is not None and arguments.slots < 1:
+        raise ConfigError(f"--slots is {arguments.slots}; give a number of windows, 1 or more.")
+    return Options(slots=arguments.slots, previews=None if arguments.no_previews else "flac")
+
+
+def check_folder(path: Path) -> Path:
+    """A session's folder; refuses the name of a sound file."""
+    if path.suffix.lower()[1:] in FORMATS or path.is_file():
+        raise ConfigError(f"--output is {str(path)!r}, but a song is a folder; name one, and --format for the sound.")
+    return path
+
+
+def write(jukebox: "Jukebox", folder: Path, request: "SongRequest", arguments: argparse.Namespace) -> int:
+    """Write a request into a session's folder, and show how far it is; or say what it would take."""
+    if arguments.estimate:
+        print(jukebox.estimate(request, work_options(arguments)))
+        return 0
+    options = work_options(arguments)
+    events = jukebox.write_session(
+        folder, request, suffix=f".{arguments.format}", options=options, save_every_s=arguments.save_every
+    )
+    with contextlib.closing(events):
+        show(events)
+    print(f"{folder}: finished; the same again: jukebox generate --request {folder / 'request.yaml'} -o FOLDER")
+    return 0
+
+
+def show(events: "Iterator[Event]") -> None:
+    """Messages as lines, progress on stderr, songs on stdout."""
+    from jukebox.sampling.events import Message, Progress, Saved
+
+    line = _Line()
+    for event in events:
+        if isinstance(event, Progress):
+            line.show(event)
+        elif isinstance(event, Message):
+            line.clear()
+            print(event.text, file=sys.stderr, flush=True)
+        elif isinstance(event, Saved) and event.path.is_file():
+            line.clear()
+            print(event.path, flush=True)
+    line.clear()
+
+
+def progress_line(event: "Progress") -> str:
+    """Progress in a line: level, window, rate, how many times real time, time left."""
+    minutes, seconds = divmod(round(min(event.left_s, 359_999)), 60)
+    left = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
+    return (
+        f"level {event.level}: window {event.window} of {event.windows}, {event.tokens / event.of_tokens:.0%}, "
+        f"{event.tokens_per_s:.0f} tokens/s, {event.times_real_time:.2f}x real time, {left} left"
+    )
+
+
+class _Line:
+    """One line that is written over on a terminal, and now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._next_s = time.monotonic() + (0.5 if self._terminal else _LINE_EVERY_S)
+        self._shown = 0
+
+    def show(self, event: "Progress") -> None:
+        if time.monotonic() < self._next_s:
+            return
+        text = progress_line(event)
+        if self._terminal:
+            print(f"\r{text:<{self._shown}}", end="", file=sys.stderr, flush=True)
+            self._shown, self._next_s = len(text), time.monotonic() + 0.5
+        else:
+            print(text, file=sys.stderr, flush=True)
+            self._next_s = time.monotonic() + _LINE_EVERY_S
+
+    def clear(self) -> None:
+        if self._shown:
+            print("\r" + " " * self._shown + "\r", end="", file=sys.stderr, flush=True)
+            self._shown = 0

@@ -1,0 +1,160 @@
+"""From a name or a folder to everything a song needs: VQ-VAE, words of every level, and priors when they are asked for.
+
+Weights of priors are large: only their configurations are read until one is loaded.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from jukebox import presets
+from jukebox.checkpoints import load, store
+from jukebox.checkpoints.codes import codebook_fingerprint
+from jukebox.config import PriorConfig
+from jukebox.data.names import names_of
+from jukebox.errors import CheckpointError
+from jukebox.labels.labels import LabelEncoder
+from jukebox.labels.text import V3_ALPHABET, LyricAlphabet
+from jukebox.labels.vocabulary import Vocabulary
+from jukebox.prior.initialise import new_prior
+from jukebox.prior.prior import Prior
+from jukebox.sampling.model import LevelModel, SongModel
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model, and how a prior of it is loaded: on the CPU, in evaluation mode."""
+
+    model: SongModel
+    prior: Callable[[int], Prior]
+    checkpoint: Callable[[int], str]
+
+    def fingerprint(self) -> str:
+        """A short name of the codebooks, the configurations and where the weights came from."""
+        digest = hashlib.sha256(codebook_fingerprint(self.model.vqvae).encode())
+        for level, known in sorted(self.model.levels.items()):
+            digest.update(known.config.to_json().encode())
+            digest.update(self.checkpoint(level).encode())
+        return digest.hexdigest()[:16]
+
+
+def find(name: str) -> Parts:
+    """The model that a name or folder stands for.
+
+    Args:
+        name: "tiny-random", a released model whose files are in the cache, or a folder that holds a VQ-VAE and
+            priors of ours, with their `vocabulary.json` and `alphabet.json`.
+
+    Raises:
+        CheckpointError: there is no such model, or a part of it is missing.
+        DataError: a list of names is missing or damaged.
+    """
+    if name == presets.TINY_RANDOM:
+        return _tiny_random()
+    if name in presets.RELEASED and not Path(name).exists():
+        return _released(presets.model(name))
+    path = load.locate(name)
+    if not path.is_dir():
+        raise CheckpointError(f"{name} is no folder of a model; name a folder, a released model, or tiny-random.")
+    return _folder(path)
+
+
+def _tiny_random() -> Parts:
+    vocabulary = Vocabulary.from_songs(presets.TINY_NAMES)
+    levels = {
+        config.level: LevelModel(
+            config=config,
+            words=_words(vocabulary, V3_ALPHABET, config),
+            temperature=1.0,
+            # Random codes have no seams, and tests have no time.
+            parallel_windows=1 if config.upsampler is None else 16,
+        )
+        for config in presets.TINY_PRIORS
+    }
+
+    def prior(level: int) -> Prior:
+        config = levels[level].config
+        built = new_prior(config, torch.Generator().manual_seed(presets.TINY_SEED + level)).eval()
+        if built.upsampler is not None:  # as loud as everything else, so that the level above is heard
+            with torch.no_grad():
+                built.upsampler.norm.weight.mul_(0.5)
+        return built
+
+    return Parts(SongModel(presets.TINY_RANDOM, load.load_vqvae(load.TINY), levels), prior, lambda level: "random")
+
+
+def _released(released: presets.ReleasedModel) -> Parts:
+    levels = {}
+    for config, hop, temperature in zip(released.priors, released.hop_fractions, released.temperatures, strict=True):
+        levels[config.level] = LevelModel(
+            config=config,
+            words=_words(*names_of(released.name, config.level), config),
+            hop_fraction=hop,
+            temperature=temperature,
+            # Upsamplers read other lists than the top prior; what these lack the original left unknown too.
+            forgiving=config.upsampler is not None,
+        )
+    files = dict(zip(range(len(released.priors)), released.files[1:], strict=True))
+    return Parts(
+        SongModel(released.name, load.load_vqvae(released.name), levels),
+        lambda level: load.load_prior(released.name, level),
+        lambda level: files[level].path,
+    )
+
+
+def _folder(path: Path) -> Parts:
+    folders = [path] if store.is_checkpoint(path) else sorted(f for f in path.iterdir() if store.is_checkpoint(f))
+    priors, vqvae = dict[int, Path](), None
+    for folder in folders:
+        config = store.load(folder).config
+        if isinstance(config, PriorConfig):
+            priors[config.level] = folder
+        else:
+            vqvae = folder
+    if vqvae is None or not priors:
+        what = "no VQ-VAE" if vqvae is None else "no prior"
+        raise CheckpointError(f"{path} holds {what}; a model is a folder with a VQ-VAE and its priors side by side.")
+    levels = {level: _trained(folder) for level, folder in sorted(priors.items())}
+    return Parts(
+        SongModel(str(path), load.load_vqvae(vqvae), levels),
+        lambda level: load.load_prior(priors[level], level),
+        lambda level: _digest(priors[level]),
+    )
+
+
+def _digest(folder: Path) -> str:
+    """What the manifest says of the weights: they are as they were where it is."""
+    return hashlib.sha256((folder / store.MANIFEST).read_bytes()).hexdigest()
+
+
+def _trained(folder: Path) -> LevelModel:
+    """A level of a model in folders; `vocabulary.json` and `alphabet.json` are in the prior's, or beside it."""
+    config = store.load(folder).config
+    assert isinstance(config, PriorConfig)
+    words = None
+    if config.labels is not None:
+        vocabulary = Vocabulary.from_json(_beside(folder, "vocabulary.json"))
+        alphabet = V3_ALPHABET
+        if config.lyrics is not None:
+            alphabet = LyricAlphabet.from_json(_beside(folder, "alphabet.json"))
+        words = _words(vocabulary, alphabet, config)
+    return LevelModel(config=config, words=words, hop_fraction=0.5 if config.upsampler else 0.125)
+
+
+def _beside(folder: Path, name: str) -> str:
+    for place in (folder / name, folder.parent / name):
+        if place.is_file():
+            try:
+                return place.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise CheckpointError(f"{place} cannot be read ({error}); restore it from the training.") from error
+    raise CheckpointError(f"{folder} has no {name}; put the one of its training into it or beside it.")
+
+
+def _words(vocabulary: Vocabulary, alphabet: LyricAlphabet, config: PriorConfig) -> LabelEncoder:
+    lyrics = config.lyrics.tokens if config.lyrics is not None else 0
+    rate = config.labels.sample_rate if config.labels is not None else 44_100
+    return LabelEncoder(vocabulary=vocabulary, alphabet=alphabet, lyric_window=lyrics, sample_rate=rate)

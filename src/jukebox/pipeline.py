@@ -1,0 +1,225 @@
+"""One object for everything: a model on its device, songs from labels, sessions on disk."""
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jukebox.audio.io import Tags
+from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint, save_codes
+from jukebox.errors import ConfigError
+from jukebox.labels.labels import Labels
+from jukebox.models import Parts, find
+from jukebox.sampling.beginnings import beginnings_of
+from jukebox.sampling.engine import Engine
+from jukebox.sampling.estimate import estimate
+from jukebox.sampling.events import Event, Finished, Saved
+from jukebox.sampling.generate import Options, generate
+from jukebox.sampling.listening import write_sound
+from jukebox.sampling.model import SongModel
+from jukebox.sampling.plan import SongPlan, plan_song
+from jukebox.sampling.reference import ReferenceEngine
+from jukebox.sampling.request import SongRequest
+from jukebox.sampling.session import Session, is_session
+from jukebox.vqvae.streaming import decode_stream
+
+
+@dataclass(frozen=True)
+class Song:
+    """One take of a song: its codes by level, and what can be made of them.
+
+    Args:
+        name: of the take.
+        labels: that it was written from.
+        codes: of every level that was written or given.
+        seed: of its noise.
+        model: that wrote it.
+    """
+
+    name: str
+    labels: Labels
+    codes: dict[int, Tensor]
+    seed: int
+    model: SongModel
+
+    @property
+    def level(self) -> int:
+        """The finest level, which it is heard from."""
+        return min(self.codes)
+
+    @property
+    def duration_s(self) -> float:
+        """Its length."""
+        return self.model.grid.token_seconds(self.level, len(self.codes[self.level]))
+
+    def audio(self, level: int | None = None) -> Tensor:
+        """Its sound, [channels, samples] in float32 on the CPU, from the finest level or another."""
+        level = self.level if level is None else level
+        vqvae = self.model.vqvae
+        codes = self.codes[level].to(vqvae.vectors(level).device)
+        return torch.cat([sound.cpu() for sound in decode_stream(vqvae, [codes], level)], 1)
+
+    def write(self, path: str | Path) -> None:
+        """Write it into a file whose suffix names the format; codes for .codes, which `upsample` reads.
+
+        Raises:
+            AudioError: another suffix, or a file that cannot be written.
+        """
+        path = Path(path)
+        if path.suffix == ".codes":
+            save_codes(path, codes_file(self))
+            return
+        labels = self.labels
+        tags = Tags(
+            title=self.name,
+            artist=labels.artist,
+            genre=labels.genre,
+            lyrics=labels.lyrics,
+            model=self.model.name,
+            seed=self.seed,
+        )
+        write_sound(path, self.model, self.codes[self.level], self.level, tags)
+
+
+def codes_file(song: Song) -> CodesFile:
+    """The codes of a song as a file's content."""
+    grid = song.model.grid
+    header = CodesHeader(
+        fingerprint=codebook_fingerprint(song.model.vqvae),
+        model=song.model.name,
+        sample_rate=grid.sample_rate,
+        length_samples=min(len(codes) * grid.hops[level] for level, codes in song.codes.items()),
+        hops=grid.hops,
+    )
+    return CodesFile(header=header, codes={level: codes.to(torch.uint16) for level, codes in song.codes.items()})
+
+
+class Jukebox:
+    """A model that writes songs.
+
+    Args:
+        parts: of the model, as `models.find` gives them.
+        device: where it computes.
+        dtype: of the priors' weights.
+    """
+
+    def __init__(self, parts: Parts, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self._parts, self.device, self._dtype = parts, torch.device(device), dtype
+        vqvae = parts.model.vqvae.to(self.device)
+        self.model = SongModel(parts.model.name, vqvae, parts.model.levels)
+
+    def engine(self, level: int, slots: int) -> Engine:
+        """An engine with the prior of a level; its weights are freed when it is dropped."""
+        return ReferenceEngine(self._parts.prior(level).to(self.device, self._dtype), slots)
+
+    def fingerprint(self) -> str:
+        """A short name of what decides its bytes: weights and configurations."""
+        return self._parts.fingerprint()
+
+    def request(self, *songs: Labels, seconds: float | None = None, **settings: Any) -> SongRequest:
+        """A request to this model; settings as in `SongRequest`."""
+        return SongRequest(model=self.model.name, songs=songs or (Labels(),), seconds=seconds, **settings)
+
+    def plan(self, request: SongRequest, session: Session | None = None) -> SongPlan:
+        """What a request comes to; recordings and codes that it begins with are read, and kept in the session."""
+        beginnings = session.beginnings() if session is not None else None
+        if beginnings is None:
+            beginnings = beginnings_of(request, self.model)
+            plan = plan_song(request, self.model, beginnings)
+            if session is not None:
+                session.save_beginnings(beginnings)
+            return plan
+        return plan_song(request, self.model, beginnings)
+
+    def generate(self, *songs: Labels, seconds: float | None = None, **settings: Any) -> Song:
+        """One song, in memory; `settings` as in `SongRequest`.
+
+        Raises:
+            ConfigError, LabelError: settings or names that the model does not have; or more than one song is asked for.
+        """
+        request = self.request(*songs, seconds=seconds, **settings)
+        if len(request.item_names()) != 1:
+            raise ConfigError("generate gives one song; use generate_all for several songs or takes.")
+        return self.generate_all(request)[0]
+
+    def generate_all(self, request: SongRequest, options: Options | None = None) -> list[Song]:
+        """Every take of every song of a request, in memory."""
+        for event in self.events(request, options=options):
+            if isinstance(event, Finished):
+                return self.songs(request, event)
+        raise AssertionError("the work ended without an end")
+
+    def songs(self, request: SongRequest, finished: Finished) -> list[Song]:
+        """The songs of a request from the codes that were written."""
+        return [
+            Song(name, request.songs[song], finished.codes[name], request.seed, self.model)
+            for song, _, name in request.item_names()
+        ]
+
+    def estimate(self, request: SongRequest, options: Options | None = None) -> str:
+        """What a request would take, in lines for people; a few steps of every level are made."""
+        slots = options.slots if options is not None else None
+        return estimate(self.model, self.plan(request), self.engine, self.device, slots)
+
+    def events(
+        self, request: SongRequest, session: Session | None = None, options: Options | None = None
+    ) -> Generator[Event, None, None]:
+        """Write songs and tell as it goes; closing the iterator stops, and what was written is kept in the session.
+
+        Args:
+            request: what is asked for.
+            session: where it is saved; locked by the caller (`with session`), begun or to be gone on with.
+            options: how the work is done.
+        """
+        if session is not None and not is_session(session.folder):
+            self.plan(request)  # whatever is wrong is said before anything is written
+        if session is not None:
+            session.begin(request, self.fingerprint())
+        plan = self.plan(request, session)
+        yield from generate(plan, self.model, self.engine, seed=request.seed, session=session, options=options)
+
+    def write_session(
+        self,
+        folder: str | Path,
+        request: SongRequest,
+        *,
+        suffix: str = ".flac",
+        options: Options | None = None,
+        save_every_s: float = 3.0,
+    ) -> Generator[Event, None, None]:
+        """Write songs into a session's folder, with `<name><suffix>` and `<name>.codes` for each at the end.
+
+        A folder that holds a part of the same request is gone on with.
+        """
+        with (
+            Session(Path(folder), save_every_s) as session,
+            contextlib.closing(self.events(request, session, options)) as events,
+        ):
+            for event in events:
+                yield event
+                if isinstance(event, Finished):
+                    for song in self.songs(request, event):
+                        for ending in (suffix, ".codes"):
+                            path = session.folder / f"{song.name}{ending}"
+                            song.write(path)
+                            yield Saved(path=path)
+
+
+def load(name: str | Path, device: str | None = None) -> Jukebox:
+    """A model by its name or folder, on a device: a GPU where there is one, else the CPU.
+
+    Raises:
+        CheckpointError: there is no such model.
+        ConfigError: the device cannot be used.
+    """
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    parts = find(str(name))
+    try:
+        return Jukebox(parts, chosen)
+    except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"The device {chosen!r} cannot be used ({reason}); use cpu.") from error

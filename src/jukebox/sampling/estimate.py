@@ -1,0 +1,174 @@
+"""What a request would take, before anything of it is done."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jukebox.config import PriorConfig
+from jukebox.nn.unallocated import unallocated
+from jukebox.prior.prior import Prior
+from jukebox.sampling.engine import Engine, Window
+from jukebox.sampling.generate import MOST_SLOTS, EngineFactory, window_conditions
+from jukebox.sampling.model import SongModel
+from jukebox.sampling.plan import LevelPlan, SongPlan
+from jukebox.sampling.windows import PlannedWindow
+
+_WARM_STEPS, _STEPS = 2, 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelEstimate:
+    """What one level would take.
+
+    Args:
+        level: 0 is the finest.
+        tokens: codes to write, warm-ups among them.
+        read: codes that windows read again: overlaps, primers.
+        windows: how many.
+        operations: multiplications and additions of its matrices; attention adds about one in a hundred.
+        slots: windows at once.
+        weight_bytes: of the prior in float32.
+        state_bytes: caches and conditions of all slots.
+        seconds: expected, from a probe; None where none was made.
+    """
+
+    level: int
+    tokens: int
+    read: int
+    windows: int
+    operations: float
+    slots: int
+    weight_bytes: int
+    state_bytes: int
+    seconds: float | None = None
+
+
+def estimate_level(model: SongModel, plan: LevelPlan, slots: int | None) -> LevelEstimate:
+    """Counts and sizes of a level; nothing is allocated."""
+    config = model.level(plan.level).config
+    chains = [chain for item in plan.chains for chain in item]
+    taken = max(1, min(slots or MOST_SLOTS, len(chains)))
+    read = sum(window.first - window.start for chain in chains for window in chain.windows)
+    weights, states, matrices = sizes(config, taken)
+    return LevelEstimate(
+        level=plan.level,
+        tokens=plan.new_tokens,
+        read=read,
+        windows=plan.windows,
+        operations=2.0 * matrices * (plan.new_tokens + read),
+        slots=taken,
+        weight_bytes=weights,
+        state_bytes=states,
+    )
+
+
+def sizes(config: PriorConfig, slots: int) -> tuple[int, int, int]:
+    """Bytes of a prior's weights in float32, bytes of the state of its slots, numbers that a step reads."""
+    with unallocated():
+        prior = Prior(config)
+        state = prior.empty_state(slots)
+    weights = sum(parameter.numel() for parameter in prior.parameters())
+    matrices = sum(p.numel() for name, p in prior.named_parameters() if name.startswith("transformer") and p.ndim == 2)
+    head = prior.layout.vocabulary * config.transformer.width
+    return 4 * weights, sum(_tensor_bytes(state)), matrices + head
+
+
+def _tensor_bytes(value: object) -> list[int]:
+    """Bytes of every tensor inside a state."""
+    if isinstance(value, Tensor):
+        return [value.numel() * value.element_size()]
+    if isinstance(value, list | tuple):
+        return [size for each in value for size in _tensor_bytes(each)]
+    if isinstance(value, dict):
+        return _tensor_bytes(list(value.values()))
+    return _tensor_bytes(list(vars(value).values())) if hasattr(value, "__dict__") else []
+
+
+def probe(model: SongModel, plan: SongPlan, level: LevelPlan, found: LevelEstimate, engines: EngineFactory) -> float:
+    """Seconds that a level would take, from a few steps of its engine in the middle of a window."""
+    engine = engines(level.level, found.slots)
+    context = engine.config.codes_context
+    known = min(context - _WARM_STEPS - _STEPS, context // 2)
+    window = _window(model, plan, level, max(0, known))
+    began_s = time.perf_counter()
+    for slot in range(found.slots):
+        engine.begin(slot, window)
+    begin_s = (time.perf_counter() - began_s) / found.slots
+    step_s = _step_s(engine, min(_STEPS, context - len(window.known)))
+    steps = found.tokens / found.slots
+    # Beginning a window costs its conditions and what it reads, the latter about as its length.
+    beginnings_s = found.windows * begin_s * max(0.2, found.read / max(1, found.windows * max(1, known)))
+    return steps * step_s + beginnings_s
+
+
+def _step_s(engine: Engine, steps: int) -> float:
+    if steps > _WARM_STEPS:
+        engine.run(_WARM_STEPS)
+        steps -= _WARM_STEPS
+    began_s = time.perf_counter()
+    engine.run(max(1, steps))
+    return (time.perf_counter() - began_s) / max(1, steps)
+
+
+def _window(model: SongModel, plan: SongPlan, level: LevelPlan, known: int) -> Window:
+    item, context = plan.items[0], model.level(level.level).config.codes_context
+    above = torch.zeros(context // model.unit(level.level), dtype=torch.int64)
+    window = PlannedWindow(start=0, first=known, end=context)
+    return Window(
+        conditions=window_conditions(model, level.level, item, window, tokens=item.tokens[level.level], above=above),
+        known=torch.zeros(known, dtype=torch.int64),
+        replay=torch.zeros(0, dtype=torch.int64),
+        start=0,
+        key=0,
+        sampling=level.sampling,
+    )
+
+
+def memory_bytes(device: torch.device) -> int | None:
+    """Memory that is free on a device; None where nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+
+
+def estimate(
+    model: SongModel, plan: SongPlan, engines: EngineFactory, device: torch.device, slots: int | None = None
+) -> str:
+    """A table of what every level would take, whether it fits, and the time expected from a short probe."""
+    free = memory_bytes(device)
+    lines = [f"{plan.length_samples / model.grid.sample_rate:.2f} seconds, {len(plan.items)} to be written"]
+    lines.append("level    tokens  windows  at once  operations    weights  slots' state   time expected")
+    total_s, fits, levels = 0.0, True, []
+    for level in plan.levels:
+        found = estimate_level(model, level, slots)
+        needed = found.weight_bytes + found.state_bytes
+        fit = free is None or needed <= free
+        seconds = probe(model, plan, level, found, engines) if fit and found.windows else (0.0 if fit else None)
+        total_s, fits = total_s + (seconds or 0.0), fits and fit
+        levels.append(found)
+        expected = "does not fit" if seconds is None else _duration(seconds)
+        lines.append(
+            f"{found.level:>5}{found.tokens:>10,}{found.windows:>9,}{found.slots:>9}{found.operations:>12.2e}"
+            f"{_size(found.weight_bytes):>11}{_size(found.state_bytes):>14}{expected:>16}"
+        )
+    most = max((found.weight_bytes + found.state_bytes for found in levels), default=0)
+    there = "an unknown amount" if free is None else _size(free)
+    lines.append(f"Memory: {_size(most)} at most, of {there} free: it {'fits' if fits else 'does not fit'}.")
+    lines.append(f"Time expected on this machine: {_duration(total_s)}" + ("" if fits else " for the levels that fit"))
+    return "\n".join([*plan.notes, *lines])
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,101 @@
+"""generate, continue, upsample: what they write, and one sentence for every mistake."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jukebox import presets
+from jukebox.audio.io import probe, read, read_tags
+from jukebox.checkpoints.codes import load_codes
+from jukebox.cli.main import main
+from jukebox.sampling.request import LevelSettings, SongRequest
+from tests.sampling import models
+
+
+@pytest.fixture(autouse=True)
+def short_windows() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
+        yield
+
+
+MODEL = ["--model", "tiny-random", "--seconds", "0.05", "--seed", "2"]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """Run a command that must fail, and return its one sentence."""
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("jukebox: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_a_song_its_repetition_its_upsampling_and_more_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    song, again, finer, longer = (tmp_path / name for name in ("song", "again", "finer", "longer"))
+    lyrics = tmp_path / "words.txt"
+    lyrics.write_text("la la", encoding="utf-8")
+    words = ["generate", *MODEL, "--artist", "nobody", "--genre", "waltz", "--lyrics", f"@{lyrics}", "-o", str(song)]
+    assert main([*words, "--lowest-level", "1", "--temperature", "2=0.9,1=0.95", "--format", "wav"]) == 0
+    assert probe(song / "song.wav").samples == 17 * 128
+    assert read(song / "song.wav").abs().max() > 0.01
+    tags = read_tags(song / "song.wav")
+    assert (tags.model, tags.seed, tags.lyrics) == ("tiny-random", 2, "la la")
+    assert {path.name for path in (song / "previews").iterdir()} == {"song.level_1.flac", "song.level_2.flac"}
+    settings = SongRequest.read(song / "request.yaml").levels
+    assert settings == (LevelSettings(level=1, temperature=0.95), LevelSettings(level=2, temperature=0.9))
+
+    assert main(["generate", "--request", str(song / "request.yaml"), "-o", str(again)]) == 0
+    assert (again / "song.codes").read_bytes() == (song / "song.codes").read_bytes()
+    assert main(["continue", str(again)]) == 0
+
+    upsample = ["upsample", str(song), "--start", "0.02", "--duration", "0.02", "-o", str(finer)]
+    assert main([*upsample, "--lowest-level", "1"]) == 0
+    given, codes = load_codes(song / "song.codes").codes, load_codes(finer / "song.codes").codes
+    assert codes[2].tolist() == given[2][6:12].tolist()
+    assert len(codes[1]) == 24
+
+    assert main(["continue", str(song), "--seconds", "0.07", "-o", str(longer), "--levels", "2"]) == 0
+    codes = load_codes(longer / "song.codes").codes
+    assert codes[2][:17].tolist() == given[2].tolist()
+    assert (len(codes[2]), len(codes[1])) == (24, 96)
+
+
+def test_an_estimate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "song"
+    assert main(["generate", *MODEL, "--estimate", "-o", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not folder.exists()
+    head = next(index for index, line in enumerate(lines) if line.startswith("level"))
+    rows = [line.split() for line in lines[head + 1 : head + 4]]
+    assert [(row[0], row[1]) for row in rows[:1]] == [("2", "17")]
+    assert lines[-2].startswith("Memory: ")
+    assert "it fits" in lines[-2]
+    assert lines[-1].startswith("Time expected on this machine: ")
+
+
+def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ("-o", tmp_path / "song")
+    generate = ("generate", *MODEL, *out)
+    assert "No model is named" in refused(capsys, "generate", "--seconds", 1, *out)
+    assert "No folder is named" in refused(capsys, "generate", *MODEL)
+    assert "No length is given" in refused(capsys, "generate", "--model", "tiny-random", *out)
+    assert "a song is a folder" in refused(capsys, "generate", *MODEL, "-o", tmp_path / "song.flac")
+    assert "did you mean '1b_lyrics'" in refused(capsys, "generate", "--model", "1b_lyric", "--seconds", 1, *out)
+    assert "use 'waltz'" in refused(capsys, *generate, "--genre", "walz")
+    assert "--temperature is 'hot'; give a number" in refused(capsys, *generate, "--temperature", "hot")
+    assert "--one-window is '7'; give levels from 0 to 2" in refused(capsys, *generate, "--one-window", "7")
+    assert "top_k is 0" in refused(capsys, *generate, "--top-k", "0")
+    assert "--slots is 0" in refused(capsys, *generate, "--slots", "0")
+    assert "--threads is 0" in refused(capsys, *generate, "--threads", "0")
+    assert "cannot be used" in refused(capsys, *generate, "--device", "nonsense")
+    assert "cannot be read" in refused(capsys, *generate, "--lyrics", "@nowhere.txt")
+    assert "need --prime" in refused(capsys, *generate, "--prime-start", "1")
+    assert "expected a length in seconds above 0" in refused(capsys, *generate[:3], "--seconds", "-1", *out)
+    assert "holds no session" in refused(capsys, "continue", tmp_path)
+    assert "name a codes file" in refused(capsys, "upsample", tmp_path, "--model", "tiny-random", *out)
+    assert "No model is named" in refused(capsys, "upsample", tmp_path / "a.codes", *out)
