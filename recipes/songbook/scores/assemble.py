@@ -15,6 +15,12 @@ USUAL_TEMPO = 100.0
 TEMPO_RANGE = (20.0, 400.0)
 PART_SONG_SHARE = 0.5
 """A second part with this share of the words makes a part-song, whose melody alone would lose half of the text."""
+COMMON = frozenset(
+    "the and of to in a my i thy thee thou is his he her she we our me with for on all that it not be from so you your "
+    "are was this but or have as who no when what at by they their then o oh will shall let us".split()
+)
+COMMON_SHARE = 0.12
+"""Fewer of the most frequent English words than this, in a verse of some length, is another language."""
 SINGABLE = re.compile(r"[^\W\d_]")
 
 
@@ -156,7 +162,7 @@ def _verses(notes: list[tuple[RawNote, Stretch]], remarks: list[str]) -> list[Ve
             remarks.append(f"Verse {label} is left out: its words and notes do not match.")
         else:
             syllables = _syllables([(note, stretch.shift, word) for note, stretch, word in chosen if word is not None])
-            wrong = _unsingable(syllables)
+            wrong = _unsingable(syllables) or _foreign(Verse(label, tuple(syllables)))
             if wrong:
                 remarks.append(f"Verse {label} is left out: {wrong}")
             elif syllables:
@@ -192,13 +198,20 @@ def _syllables(chosen: list[tuple[RawNote, Fraction, Word]]) -> list[Syllable]:
     heads = [word for word, _ in groups]
     goes_on = [w.joined and after.continues is not False for w, after in zip(heads, heads[1:], strict=False)]
     return [
-        Syllable(word.text, joined, _joined(notes, top_only=True))
+        Syllable(_mended(word.text), joined, _joined(notes, top_only=True))
         for (word, notes), joined in zip(groups, [*goes_on, False], strict=False)
     ]
 
 
+def _mended(text: str) -> str:
+    """A syllable without marks of notation fonts, and with the letter that old conversions lost in `blessèd`."""
+    return re.sub("[\ue550-\ue553‿]", " ", re.sub("\ufffd(?=d)", "è", text))
+
+
 def _unsingable(syllables: list[Syllable]) -> str | None:
     for syllable in syllables:
+        if "\ufffd" in syllable.text:
+            return f"{syllable.text!r} has a letter that was lost in a conversion: correct it."
         bare = unicodedata.normalize("NFKD", syllable.text)
         letters = [c for c in bare if SINGABLE.match(c)]
         foreign = next((c for c in letters if not ("a" <= c.lower() <= "z" or c in "æÆœŒßøØ")), None)
@@ -209,6 +222,14 @@ def _unsingable(syllables: list[Syllable]) -> str | None:
             return f"{syllable.text!r} has the digit {digit!r}: write the number as a word."
         if not letters:
             return f"the syllable {syllable.text!r} has no letters."
+    return None
+
+
+def _foreign(verse: Verse) -> str | None:
+    words = re.findall(r"[a-z]+", verse.text().lower())
+    common = sum(word in COMMON for word in words)
+    if len(words) >= 20 and common < COMMON_SHARE * len(words):
+        return f"its words do not look English ({' '.join(words[:5])}), and the voices speak nothing else."
     return None
 
 
