@@ -44,7 +44,7 @@ def sing(phrase: TimedPhrase, voice: Voice, formants: float, rng: np.random.Gene
     speech = _speak(phrase, voice, voice.formants * formants)
     start = phrase.phones[0].start_s - LEAD_S
     count = int((phrase.phones[-1].end_s + TAIL_S - start) / FRAME_S)
-    times = start + (np.arange(count) + 0.5) * FRAME_S
+    times = start + np.arange(count) * FRAME_S  # a frame of the vocoder is a moment
     owner = np.searchsorted([phone.start_s for phone in phrase.phones], times, side="right") - 1
     owner[times >= phrase.phones[-1].end_s] = -1
     log_power, aperiodicity = _stretched(phrase.phones, owner, times, speech)
@@ -73,7 +73,7 @@ def _stretched(
         moments[own] = begin + _spoken_moment(phone, times[own] - phone.start_s, end - begin)
     moments[times < phones[0].start_s] = speech.spans[0][0]
     moments[times >= phones[-1].end_s] = speech.spans[-1][1]
-    place = np.clip(moments / FRAME_S - 0.5, 0, len(speech.log_power) - 1.001)
+    place = np.clip(moments / FRAME_S, 0, len(speech.log_power) - 1.001)
     left = place.astype(int)
     share = (place - left)[:, None]
 
