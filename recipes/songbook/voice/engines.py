@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from recipes.songbook.tools import FESTIVAL_VOICE, ToolError, run
+from recipes.songbook.voice.phones import VOICELESS
 from recipes.songbook.voice.timing import TimedPhrase
 from recipes.songbook.voice.vocoder import FRAME_S, Speech, analyse, mel_cepstrum_to_grid
 
@@ -69,6 +70,7 @@ def speak_flite(phrase: TimedPhrase, speaker: str, formants: float) -> Speech:
             before = float(end)
     if len(spans) != len(names):
         raise ToolError(f"flite spoke {len(spans)} phones and was asked for {len(names)}: is it another version?")
-    log_power, aperiodicity = analyse(wave, rate, formants)
+    voiced = [span for name, span in zip(names, spans, strict=True) if name not in VOICELESS]
+    log_power, aperiodicity = analyse(wave, rate, formants, voiced)
     last = (len(log_power) - 1) * FRAME_S
     return Speech(log_power, aperiodicity, [(min(a, last), min(b, last)) for a, b in spans])

@@ -112,7 +112,7 @@ def _aperiodicity(
     if measured is None:
         return modelled
     voiced = np.array([phone.name not in VOICELESS for phone in phones] + [False])[owner]
-    return np.where(voiced[:, None], np.clip(measured, 0.01, np.maximum(modelled, 0.3)), 0.999)
+    return np.where(voiced[:, None], np.clip(measured, 0.01, np.maximum(modelled, 0.15)), 0.999)
 
 
 def _consonants(phones: list[TimedPhone], owner: NDArray[np.intp], decibels: float) -> NDArray[np.float64]:

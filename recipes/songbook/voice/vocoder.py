@@ -79,32 +79,34 @@ def spectrum_to_grid(
 
 
 def analyse(
-    wave: NDArray[np.float64], sample_rate: int, formants: float
+    wave: NDArray[np.float64], sample_rate: int, formants: float, voiced_s: list[tuple[float, float]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A recording's log power and aperiodicity on the grid, both [frames, BINS]."""
+    """A recording's log power and aperiodicity on the grid.
+
+    Args:
+        wave: [samples].
+        sample_rate: of the wave.
+        formants: factor on all formant frequencies.
+        voiced_s: (start, end) of the phones that are voiced. Where the tracker finds no pitch inside one, its
+            neighbours' is taken: a drop-out would be analysed as noise, and stretched into a whisper.
+
+    Returns:
+        Both [frames, BINS].
+    """
     import pyworld
 
     pitch, times = pyworld.dio(wave, sample_rate, f0_floor=60, f0_ceil=400, frame_period=FRAME_S * 1000)
     pitch = pyworld.stonemask(wave, pitch, times, sample_rate)
-    voiced = pitch > 0
-    if voiced.sum() > 5:  # octave errors and drop-outs would put noise into vowels
-        median = np.median(pitch[voiced])
-        voiced &= (pitch < 1.6 * median) & (pitch > 0.55 * median)
-        frames = np.arange(len(pitch))
-        near = np.interp(frames, frames[voiced], frames[voiced])
-        filled = np.interp(frames, frames[voiced], pitch[voiced])
-        pitch = np.where(np.abs(near - frames) < 1e-9, filled, np.where(_close(frames, voiced), filled, 0.0))
+    sure = pitch > 0
+    if sure.sum() > 5:
+        median = np.median(pitch[sure])
+        sure &= (pitch < 1.6 * median) & (pitch > 0.55 * median)  # the rest are octave errors
+        filled = np.interp(times, times[sure], pitch[sure])
+        voiced = np.any([(times >= start) & (times <= end) for start, end in voiced_s], axis=0) if voiced_s else sure
+        pitch = np.where(sure | voiced, filled, 0.0)
     power = pyworld.cheaptrick(wave, pitch, times, sample_rate)
-    aperiodicity = pyworld.d4c(wave, pitch, times, sample_rate)
+    aperiodicity = pyworld.d4c(wave, pitch, times, sample_rate, threshold=0.0)
     return spectrum_to_grid(power, aperiodicity, sample_rate, formants)
-
-
-def _close(frames: NDArray[np.intp], voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Frames between two voiced ones that are at most 0.1 s apart."""
-    places = frames[voiced]
-    after = np.clip(np.searchsorted(places, frames), 0, len(places) - 1)
-    before = np.clip(np.searchsorted(places, frames, side="right") - 1, 0, len(places) - 1)
-    return (places[before] <= frames) & (frames <= places[after]) & (places[after] - places[before] <= 0.1 / FRAME_S)
 
 
 def synthesise(
