@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--hours", type=_positive, default=None, help="of sound; each score once if not given")
     render.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
     render.add_argument("--workers", type=int, default=None, help="processes (one per core)")
-    render.add_argument("--voice", action="append", default=None, metavar="NAME", help="only this voice; may be repeated")
+    render.add_argument(
+        "--voice", action="append", default=None, metavar="NAME", help="only this voice; may be repeated"
+    )
     render.add_argument("--format", choices=("flac", "ogg"), default="flac", help="of the sound files (flac)")
     render.set_defaults(run=_render)
     inspect = commands.add_parser("inspect", help="what is read from scores, or why they cannot be sung")

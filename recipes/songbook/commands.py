@@ -108,7 +108,9 @@ def _long(reading: Reading, notes: bool) -> Iterator[str]:
     for verse in score.verses:
         yield f"\n  verse {verse.label}: {verse.text()}"
         for syllable in verse.syllables if notes else ():
-            places = ", ".join(f"{_name(n.pitch)} at {float(n.start):g} for {float(n.duration):g}" for n in syllable.notes)
+            places = ", ".join(
+                f"{_name(n.pitch)} at {float(n.start):g} for {float(n.duration):g}" for n in syllable.notes
+            )
             yield f"    {syllable.text}{'-' if syllable.joined else ' '}  {places}"
 
 

@@ -81,7 +81,12 @@ def waltz(score: Score) -> list[Stroke]:
 def pulse(score: Score) -> list[Stroke]:
     """The chord again on every beat."""
     return [
-        Stroke(h.start, (h.end - h.start) * Fraction(8, 10), p, 5 if (h.start - score.pickup()) % score.bar_length == 0 else -4)
+        Stroke(
+            h.start,
+            (h.end - h.start) * Fraction(8, 10),
+            p,
+            5 if (h.start - score.pickup()) % score.bar_length == 0 else -4,
+        )
         for h in harmonies(score)
         for p in h.pitches
     ]
@@ -103,9 +108,7 @@ def drone(score: Score) -> list[Stroke]:
     tonic -= 12 if tonic > 54 else 0
     step = 2 * score.bar_length
     count = int(-(-score.length // step))
-    return [
-        Stroke(step * i, min(step, score.length - step * i), p) for i in range(count) for p in (tonic, tonic + 7)
-    ]
+    return [Stroke(step * i, min(step, score.length - step * i), p) for i in range(count) for p in (tonic, tonic + 7)]
 
 
 def bass_line(score: Score) -> list[Stroke]:

@@ -69,7 +69,9 @@ def _of_symbols(score: Score) -> list[Harmony]:
 
 def chord_classes(symbol: str) -> tuple[int, ...]:
     """Pitch classes of a chord symbol such as `F#m7` or `Bb/D`, the bass first; empty for one that is not known."""
-    match = re.match(r"([A-G])([#b♯♭]?)(m(?!aj)|min|-|dim|o|aug|\+|sus4|sus2)?(maj7|M7|7|6)?[^/]*(?:/([A-G])([#b]?))?", symbol)
+    match = re.match(
+        r"([A-G])([#b♯♭]?)(m(?!aj)|min|-|dim|o|aug|\+|sus4|sus2)?(maj7|M7|7|6)?[^/]*(?:/([A-G])([#b]?))?", symbol
+    )
     if match is None:
         return ()
     root = (NAMES[match[1]] + {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}[match[2]]) % 12
@@ -108,7 +110,10 @@ def _found(score: Score) -> list[Harmony]:
     before = home
     for index in range(int(count)):
         start, end = first + index * step, min(score.length, first + (index + 1) * step)
-        weight = {d: _fit(score.melody, start, end, triads[d]) + 0.15 * DEGREES[d] + (0.05 if d == before else 0) for d in triads}
+        weight = {
+            d: _fit(score.melody, start, end, triads[d]) + 0.15 * DEGREES[d] + (0.05 if d == before else 0)
+            for d in triads
+        }
         before = home if index == count - 1 else max(weight, key=lambda d: (weight[d], -d))
         root = _root(key, before) if not (score.minor and before == 2) else (tonic + 7) % 12
         classes = (root, *(c for c in triads[before] if c != root))

@@ -72,7 +72,9 @@ def perform(score: Score, arrangement: Arrangement) -> Performance:
         shift = arrangement.key_shift + 12 * TIMBRES[arrangement.timbre].octaves
         instrument = _played(score, tempo, strokes, passes, shift, rng)
     drums = _played(score, tempo, percussion(score), passes, 0, rng) if arrangement.percussion else []
-    sung = [_sung(score, arrangement, tempo, verse, start) for verse, start in zip(arrangement.verses, starts, strict=True)]
+    sung = [
+        _sung(score, arrangement, tempo, verse, start) for verse, start in zip(arrangement.verses, starts, strict=True)
+    ]
     return Performance(tuple(sung), tuple(instrument), tuple(drums), length)
 
 
@@ -111,7 +113,11 @@ def _played(
                 on = max(0.0, start_s + tempo.seconds(stroke.start) + float(np.clip(loose, -0.02, 0.02)))
                 off = start_s + tempo.seconds(min(score.length, stroke.start + stroke.duration))
                 velocity = velocity_at(score.dynamics, stroke.start) + stroke.accent + touch
-                played.append(PlayedNote(on, max(on + 0.06, off), _playable(stroke.pitch + shift), int(np.clip(velocity, 20, 118))))
+                played.append(
+                    PlayedNote(
+                        on, max(on + 0.06, off), _playable(stroke.pitch + shift), int(np.clip(velocity, 20, 118))
+                    )
+                )
     return sorted(played, key=lambda note: (note.start_s, note.pitch))
 
 

@@ -43,9 +43,7 @@ def play(
     return sound
 
 
-def write_midi(
-    path: Path, instrument: tuple[PlayedNote, ...], program: int, drums: tuple[PlayedNote, ...]
-) -> None:
+def write_midi(path: Path, instrument: tuple[PlayedNote, ...], program: int, drums: tuple[PlayedNote, ...]) -> None:
     """Write notes as a MIDI file in which a tick is 1/960 s."""
     import mido
 
@@ -55,7 +53,9 @@ def write_midi(
             on, off = round(note.start_s * TICKS_PER_S), round(note.end_s * TICKS_PER_S)
             events.append((on, 1, "note_on", channel, note.pitch, note.velocity))
             events.append((max(on + 1, off), 0, "note_off", channel, note.pitch, 0))
-    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500000), mido.Message("program_change", program=program)])
+    track = mido.MidiTrack(
+        [mido.MetaMessage("set_tempo", tempo=500000), mido.Message("program_change", program=program)]
+    )
     before = 0
     for tick, _, kind, channel, pitch, velocity in sorted(events):
         track.append(mido.Message(kind, channel=channel, note=pitch, velocity=velocity, time=tick - before))

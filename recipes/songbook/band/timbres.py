@@ -36,7 +36,14 @@ TIMBRES = {
         Timbre("Pad", 89, HELD),
     )
 }
-SPARSE = (("Pad", "drone"), ("Strings", "drone"), ("Reed Organ", "drone"), ("Piano", "bass"), ("Guitar", "bass"), ("Vibraphone", "bass"))
+SPARSE = (
+    ("Pad", "drone"),
+    ("Strings", "drone"),
+    ("Reed Organ", "drone"),
+    ("Piano", "bass"),
+    ("Guitar", "bass"),
+    ("Vibraphone", "bass"),
+)
 """(instrument, figure) of sparse songs."""
 WRITTEN = ("Piano", "Electric Piano", "Harpsichord", "Harp", "Guitar")
 """For a piano part that is played as the composer wrote it."""

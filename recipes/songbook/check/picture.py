@@ -29,7 +29,15 @@ def picture(path: Path, stem: NDArray[np.float64], entry: dict[str, Any]) -> Non
     figure = Figure(figsize=(14, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.specgram(piece + 1e-7, NFFT=1024, Fs=SAMPLE_RATE, noverlap=768, cmap="magma", vmin=-130, xextent=(start, start + len(piece) / SAMPLE_RATE))
+    axes.specgram(
+        piece + 1e-7,
+        NFFT=1024,
+        Fs=SAMPLE_RATE,
+        noverlap=768,
+        cmap="magma",
+        vmin=-130,
+        xextent=(start, start + len(piece) / SAMPLE_RATE),
+    )
     cents = np.array(entry["pitch_cents"], dtype=np.float64)
     times = np.arange(len(cents)) * entry["pitch_step_s"]
     hertz = np.where(cents > 0, 440 * 2 ** ((cents - 6900) / 1200), np.nan)

@@ -16,8 +16,61 @@ TEMPO_RANGE = (20.0, 400.0)
 PART_SONG_SHARE = 0.5
 """A second part with this share of the words makes a part-song, whose melody alone would lose half of the text."""
 COMMON = frozenset(
-    "the and of to in a my i thy thee thou is his he her she we our me with for on all that it not be from so you your "
-    "are was this but or have as who no when what at by they their then o oh will shall let us".split()
+    [
+        "the",
+        "and",
+        "of",
+        "to",
+        "in",
+        "a",
+        "my",
+        "i",
+        "thy",
+        "thee",
+        "thou",
+        "is",
+        "his",
+        "he",
+        "her",
+        "she",
+        "we",
+        "our",
+        "me",
+        "with",
+        "for",
+        "on",
+        "all",
+        "that",
+        "it",
+        "not",
+        "be",
+        "from",
+        "so",
+        "you",
+        "your",
+        "are",
+        "was",
+        "this",
+        "but",
+        "or",
+        "have",
+        "as",
+        "who",
+        "no",
+        "when",
+        "what",
+        "at",
+        "by",
+        "they",
+        "their",
+        "then",
+        "o",
+        "oh",
+        "will",
+        "shall",
+        "let",
+        "us",
+    ]
 )
 COMMON_SHARE = 0.12
 """Fewer of the most frequent English words than this, in a verse of some length, is another language."""
@@ -94,7 +147,9 @@ def _sung_voice(raw: RawScore) -> RawVoice:
     ranked = sorted(raw.voices, key=RawVoice.syllables, reverse=True)
     first = ranked[0]
     if first.syllables() == 0:
-        raise ScoreError("It has no words under its notes: add w: lines (ABC), lyrics (MusicXML) or lyric events (MIDI).")
+        raise ScoreError(
+            "It has no words under its notes: add w: lines (ABC), lyrics (MusicXML) or lyric events (MIDI)."
+        )
     if len(ranked) > 1 and ranked[1].syllables() >= PART_SONG_SHARE * first.syllables():
         raise ScoreError(
             f"It is a part-song: {first.name!r} has {first.syllables()} syllables and {ranked[1].name!r} "
@@ -117,7 +172,9 @@ def _tempos(raw: RawScore, order: list[Stretch]) -> tuple[tuple[Fraction, float]
     low, high = TEMPO_RANGE
     for _, tempo in raw.tempos:
         if not low <= tempo <= high:
-            raise ScoreError(f"Its tempo is {tempo:g} quarter notes a minute; {low:g} to {high:g} can be sung: correct it.")
+            raise ScoreError(
+                f"Its tempo is {tempo:g} quarter notes a minute; {low:g} to {high:g} can be sung: correct it."
+            )
     played = _shifted(sorted(raw.tempos), order)
     if not played:
         return ((Fraction(0), USUAL_TEMPO),)

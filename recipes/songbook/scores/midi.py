@@ -74,7 +74,10 @@ def read_midi(path: Path) -> RawScore:
 
 def _syllables(events: list[_Lyric]) -> list[tuple[Fraction, Word]]:
     """Events as syllables. A word goes on after a hyphen, or, where any event has a space, unless one stands between."""
-    kept = [_Lyric(e.place, e.text.lstrip("\\/\r\n") if e.text[:1] not in "\\/\r\n" else " " + e.text.lstrip("\\/\r\n")) for e in events]
+    kept = [
+        _Lyric(e.place, e.text.lstrip("\\/\r\n") if e.text[:1] not in "\\/\r\n" else " " + e.text.lstrip("\\/\r\n"))
+        for e in events
+    ]
     kept = [e for e in kept if e.text.strip()]
     spaced = sum(e.text != e.text.strip() for e in kept) > len(kept) / 4
     words = []

@@ -33,7 +33,10 @@ def read_musicxml(path: Path) -> RawScore:
     rights = root.findtext("identification/rights")
     score.licence = rights.strip() if rights else None
     names = {p.get("id"): (p.findtext("part-name") or "").strip() for p in root.iter("score-part")}
-    parts = [_Part(score, names.get(p.get("id")) or p.get("id") or "part", list(p.iter("measure"))) for p in root.iter("part")]
+    parts = [
+        _Part(score, names.get(p.get("id")) or p.get("id") or "part", list(p.iter("measure")))
+        for p in root.iter("part")
+    ]
     position = Fraction(0)
     for number in range(max((len(part.measures) for part in parts), default=0)):
         score.bars.add(position)
@@ -173,7 +176,9 @@ class _Part:
     def _lyrics(element: Element) -> dict[int, Word]:
         words = {}
         for order, lyric in enumerate(element.iterfind("lyric")):
-            texts = [(part.text or "") if part.tag == "text" else " " for part in lyric if part.tag in ("text", "elision")]
+            texts = [
+                (part.text or "") if part.tag == "text" else " " for part in lyric if part.tag in ("text", "elision")
+            ]
             number = re.search(r"\d+", lyric.get("number") or "")
             text = re.sub(r"\s+", " ", "".join(texts)).strip()
             label = re.match(r"\d+\.?\s+", text)
@@ -181,7 +186,9 @@ class _Part:
             if text and not re.fullmatch(r"[\W\d_]+", text):
                 syllabic = lyric.findtext("syllabic") or "single"
                 line = int(number[0]) - 1 if number else order
-                words[max(0, line)] = Word("syllable", text, syllabic in ("begin", "middle"), syllabic in ("middle", "end"))
+                words[max(0, line)] = Word(
+                    "syllable", text, syllabic in ("begin", "middle"), syllabic in ("middle", "end")
+                )
         return words
 
     def _direction(self, element: Element) -> None:

@@ -79,9 +79,7 @@ def _write(path: Path, sound: NDArray[np.float64], sound_format: str, song: Song
 
     container, coding = FORMATS[sound_format]
     with replacing(path) as temporary:
-        with soundfile.SoundFile(
-            temporary, "w", SAMPLE_RATE, channels=1, format=container, subtype=coding
-        ) as file:
+        with soundfile.SoundFile(temporary, "w", SAMPLE_RATE, channels=1, format=container, subtype=coding) as file:
             file.title, file.artist = song.score.title, song.arrangement.artist()
             for start in range(0, len(sound), VORBIS_BLOCK):  # the Vorbis encoder overflows its stack on whole songs
                 file.write(sound[start : start + VORBIS_BLOCK])

@@ -126,7 +126,9 @@ def _identify(scores: list[Score], settings: Settings) -> None:
 
 def _make(songs: list[Song], settings: Settings, family: dict[str, str]) -> list[tuple[str, str]]:
     failures: list[tuple[str, str]] = []
-    jobs = [(s, settings.out, settings.sound_format, family[s.score.key], is_held_out(family[s.score.key])) for s in songs]
+    jobs = [
+        (s, settings.out, settings.sound_format, family[s.score.key], is_held_out(family[s.score.key])) for s in songs
+    ]
     with progress("rendering", sum(song.duration_s for song in songs), "s") as advance:
         if settings.workers == 1:
             with _temporary_folder(settings.out / WORK):

@@ -1,9 +1,11 @@
 """The phones of American English (the CMU set): their kinds and how long a sung consonant takes."""
 
-VOWELS = frozenset("aa ae ah ao aw ax axr ay eh er ey ih ix iy ow oy uh uw".split())
-VOICELESS = frozenset("p t k ch f th s sh hh pau".split())
-VOICED_FRICATIVES = frozenset("v dh z zh jh".split())
-STOPS = frozenset("p t k b d g ch jh".split())
+VOWELS = frozenset(
+    ["aa", "ae", "ah", "ao", "aw", "ax", "axr", "ay", "eh", "er", "ey", "ih", "ix", "iy", "ow", "oy", "uh", "uw"]
+)
+VOICELESS = frozenset(["p", "t", "k", "ch", "f", "th", "s", "sh", "hh", "pau"])
+VOICED_FRICATIVES = frozenset(["v", "dh", "z", "zh", "jh"])
+STOPS = frozenset(["p", "t", "k", "b", "d", "g", "ch", "jh"])
 
 CONSONANT_S = {
     **dict(p=0.085, t=0.08, k=0.085, b=0.065, d=0.06, g=0.065, ch=0.11, jh=0.09),

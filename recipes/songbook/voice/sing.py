@@ -105,9 +105,7 @@ def _aperiodicity(
     vowel = np.clip(0.04 + 0.2 * breath + (0.62 + 0.2 * breath) * ramp, 0, 0.98)
     fricative = np.clip(0.35 + 0.7 * np.clip((GRID_HZ - 1500) / 4000, 0, 1), 0, 0.98)
     noise = np.full(BINS, 0.999)
-    rows = [
-        noise if p.name in VOICELESS else fricative if p.name in VOICED_FRICATIVES else vowel for p in phones
-    ]
+    rows = [noise if p.name in VOICELESS else fricative if p.name in VOICED_FRICATIVES else vowel for p in phones]
     modelled = np.stack([*rows, noise])[owner]
     if measured is None:
         return modelled

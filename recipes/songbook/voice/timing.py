@@ -183,9 +183,7 @@ def _timed(line: list[list[SungSyllable]], units: list[_Unit], labels: list[str]
     return TimedPhrase(phones, [n for u in units for n in u.notes], words, _syllables(line, phones, words), labels)
 
 
-def _syllables(
-    line: list[list[SungSyllable]], phones: list[TimedPhone], words: list[TimedWord]
-) -> list[TimedSyllable]:
+def _syllables(line: list[list[SungSyllable]], phones: list[TimedPhone], words: list[TimedWord]) -> list[TimedSyllable]:
     """Written syllables: the first starts and the last ends with its word, borders between are the notes' onsets."""
     timed = []
     for word, spoken in zip(line, words, strict=True):

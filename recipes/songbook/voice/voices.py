@@ -42,7 +42,16 @@ VOICES = {
     voice.name: voice
     for voice in (
         Voice(name="Sally Tenor", engine="hts", speaker="slt", formants=0.85, lowest=48, highest=67, licence=FREE),
-        Voice(name="Sally Alto", engine="hts", speaker="slt", formants=0.94, lowest=53, highest=70, breath=0.1, licence=FREE),
+        Voice(
+            name="Sally Alto",
+            engine="hts",
+            speaker="slt",
+            formants=0.94,
+            lowest=53,
+            highest=70,
+            breath=0.1,
+            licence=FREE,
+        ),
         Voice(name="Alan Tenor", engine="flite", speaker="awb", formants=1.0, lowest=46, highest=67, licence=FREE),
         Voice(name="Robert Baritone", engine="flite", speaker="rms", formants=1.0, lowest=43, highest=64, licence=FREE),
         Voice(name="Kevin Bass", engine="flite", speaker="kal16", formants=0.95, lowest=43, highest=62, licence=FREE),
