@@ -1,4 +1,4 @@
-"""What is drawn by chance for one song: voice, key, tempo, verses, accompaniment. A function of seed, score and take."""
+"""What is drawn by chance for one song: voice, key, tempo, verses, accompaniment; by seed, score and take."""
 
 import hashlib
 from dataclasses import dataclass, replace

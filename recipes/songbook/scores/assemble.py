@@ -1,5 +1,6 @@
 """From voices as written to a score that can be sung: the sung voice, repeats, verses under notes, and every check."""
 
+import itertools
 import re
 import unicodedata
 from collections import defaultdict
@@ -98,7 +99,7 @@ def assemble(raw: RawScore, key: str) -> Score:
     remarks = list(raw.remarks)
     verses = _verses(notes, remarks)
     if not verses:
-        reason = remarks[-1] if remarks else "no verse is complete."
+        reason = " ".join(remarks[:2]) or "no verse is complete."
         raise ScoreError(f"None of its verses can be sung: {reason}")
     dynamics = breakpoints(raw.dynamics, raw.hairpins)
     fermatas = {
@@ -253,7 +254,7 @@ def _syllables(chosen: list[tuple[RawNote, Fraction, Word]]) -> list[Syllable]:
             groups[-1][1].append((note, shift))
         tied = bool(note.ties)
     heads = [word for word, _ in groups]
-    goes_on = [w.joined and after.continues is not False for w, after in zip(heads, heads[1:], strict=False)]
+    goes_on = [w.joined and after.continues is not False for w, after in itertools.pairwise(heads)]
     return [
         Syllable(_mended(word.text), joined, _joined(notes, top_only=True))
         for (word, notes), joined in zip(groups, [*goes_on, False], strict=False)

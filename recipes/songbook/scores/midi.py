@@ -1,5 +1,6 @@
 """Reads MIDI with lyric events, and karaoke files: the track under whose words notes start is the sung one."""
 
+import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -73,7 +74,7 @@ def read_midi(path: Path) -> RawScore:
 
 
 def _syllables(events: list[_Lyric]) -> list[tuple[Fraction, Word]]:
-    """Events as syllables. A word goes on after a hyphen, or, where any event has a space, unless one stands between."""
+    """Events as syllables: a word goes on after a hyphen, or, where events have spaces, unless one is between."""
     kept = [
         _Lyric(e.place, e.text.lstrip("\\/\r\n") if e.text[:1] not in "\\/\r\n" else " " + e.text.lstrip("\\/\r\n"))
         for e in events
@@ -122,7 +123,7 @@ def _one_line(notes: list[RawNote]) -> list[RawNote]:
         if note.start not in tops or note.pitches[0] > tops[note.start].pitches[0]:
             tops[note.start] = note
     line = [tops[start] for start in sorted(tops)]
-    for note, after in zip(line, line[1:], strict=False):
+    for note, after in itertools.pairwise(line):
         if note.end > after.start - NEAR:
             note.duration = after.start - note.start
     return line

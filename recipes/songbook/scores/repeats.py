@@ -1,5 +1,6 @@
 """Repeats and endings written out: the order in which the stretches of a score are played."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -43,7 +44,7 @@ def unfold(score: RawScore, length: Fraction) -> list[Stretch]:
     marks = {Fraction(0), length} | score.repeat_starts | set(score.repeat_ends)
     marks |= {edge for start, end, _ in score.endings for edge in (start, end)}
     edges = sorted(mark for mark in marks if 0 <= mark <= length)
-    pieces = list(zip(edges[:-1], edges[1:], strict=True))
+    pieces = list(itertools.pairwise(edges))
     order = list(_walk(score, pieces))
     turns: dict[int, int] = {}
     for _, turn, section in order:

@@ -1,6 +1,7 @@
 """Scores that share a tune or a text, so that a held-out tune is not heard in training under another name."""
 
 import hashlib
+import itertools
 
 from recipes.songbook.scores.model import Score
 
@@ -45,7 +46,7 @@ def is_held_out(family: str, share: float = HELD_OUT_SHARE) -> bool:
 def _tune(score: Score) -> tuple[object, ...]:
     """The first intervals of the melody; key, rhythm and repeated notes do not matter."""
     pitches = [note.pitch for note in score.melody]
-    steps = [b - a for a, b in zip(pitches, pitches[1:], strict=False) if a != b]
+    steps = [b - a for a, b in itertools.pairwise(pitches) if a != b]
     return ("tune", *steps[:INCIPIT_NOTES]) if len(steps) >= INCIPIT_NOTES else ("tune", score.key)
 
 

@@ -1,5 +1,7 @@
 """The pitch of a sung phrase: notes joined by portamento, with vibrato, drift and a scoop into the first note."""
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +32,7 @@ def pitch_curve(
         Hz, one value per time.
     """
     semitones = np.full(len(times), float(notes[0].pitch))
-    for before, note in zip(notes[:-1], notes[1:], strict=True):
+    for before, note in itertools.pairwise(notes):
         step = np.clip((times - (note.start_s - 0.6 * GLIDE_S)) / GLIDE_S, 0, 1)
         semitones += (note.pitch - before.pitch) * step * step * (3 - 2 * step)
     for note in notes:
