@@ -147,6 +147,8 @@ def _sung_voice(raw: RawScore) -> RawVoice:
         raise ScoreError("It has no notes.")
     ranked = sorted(raw.voices, key=RawVoice.syllables, reverse=True)
     first = ranked[0]
+    if first.syllables() == 0 and raw.remarks:
+        raise ScoreError(f"None of its word lines fits its notes: {' '.join(raw.remarks[:2])}")
     if first.syllables() == 0:
         raise ScoreError(
             "It has no words under its notes: add w: lines (ABC), lyrics (MusicXML) or lyric events (MIDI)."
@@ -164,7 +166,7 @@ def _check_lengths(raw: RawScore, length: Fraction) -> None:
     short = [v for v in raw.voices if v.notes and v.end != length]
     if short:
         raise ScoreError(
-            f"Its voices have different lengths: {short[0].name!r} ends after {float(short[0].end):g} quarter notes and "
+            f"Its voices have different lengths: {short[0].name!r} ends after {float(short[0].end):g} quarter notes, "
             f"the longest after {float(length):g}; correct the note lengths."
         )
 
