@@ -47,6 +47,19 @@ def replace_comments(source: Path, target: Path, fields: Mapping[str, str]) -> N
             copy.write(replace(page, number=number).to_bytes())
 
 
+def replace_serial(source: Path, target: Path, serial: int) -> None:
+    """Copy an Ogg file that holds one stream under another serial number, which encoders draw by chance.
+
+    Args:
+        source: the file as the encoder wrote it.
+        target: where the copy goes, another file.
+        serial: 0 to 2**32 - 1.
+    """
+    with target.open("wb") as copy:
+        for page in _read_pages(source):
+            copy.write(replace(page, serial=serial).to_bytes())
+
+
 def _new_pages(pages: Iterator[_Page], fields: Mapping[str, str]) -> Iterator[_Page]:
     first = next(pages)
     yield first

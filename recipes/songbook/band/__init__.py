@@ -1,0 +1,1 @@
+"""Accompaniment: harmony, figures, timbres, the mix, and what is drawn by chance."""

@@ -1,0 +1,1 @@
+"""Scores: ABC, MusicXML and MIDI with words, read into one form or refused with a sentence."""

@@ -1,0 +1,1 @@
+"""Singing: words to phones, phones onto notes, spoken sound stretched and pitched."""
