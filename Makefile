@@ -32,6 +32,7 @@ bench: $(VENV)/ready
 	$(BIN)/python bench/vqvae.py
 	$(BIN)/python bench/attention.py
 	$(BIN)/python bench/prior.py
+	$(BIN)/python bench/train.py
 
 clean:
 	rm -rf $(VENV)

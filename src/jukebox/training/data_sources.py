@@ -81,7 +81,16 @@ def code_sources(
         return _both(data, say, lambda crops, split: TokenCrops(collection, crops, split, window))
     if vqvae is None:
         raise ConfigError(f"PriorRecipe.vqvae is None; expected a VQ-VAE's folder, since {data.path} holds sound.")
-    return _both(data, say, lambda crops, split: EncodedCrops(collection, crops, split, window, vqvae))
+    hops = vqvae.config.hops
+    if config.level >= len(hops):
+        raise DataError(f"PriorConfig.level is {config.level}; the VQ-VAE has the levels 0 to {len(hops) - 1}.")
+    length, encoder = window.context * hops[config.level], collection.label_encoder(window.lyric_window)
+
+    def encoded(crops: CropConfig, split: Split) -> EncodedCrops:
+        sound = AudioCrops(collection, replace(crops, length_samples=length), split, encoder=encoder)
+        return EncodedCrops(sound, vqvae, config.level)
+
+    return _both(data, say, encoded)
 
 
 def with_words(collection: AnyCollection, words: Words) -> AnyCollection:
