@@ -52,9 +52,7 @@ class SungLyrics:
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
 
 
-def sung_lyrics(
-    lyrics: str, weights: Float32[np.ndarray, "codes characters"], tokens_per_second: float
-) -> SungLyrics:
+def sung_lyrics(lyrics: str, weights: Float32[np.ndarray, "codes characters"], tokens_per_second: float) -> SungLyrics:
     """When lyrics are sung.
 
     Args:
