@@ -17,8 +17,8 @@ LAYERS = (
     ("vqvae", "prior"),
     ("checkpoints",),
     ("data", "sampling"),
-    ("models",),
-    ("pipeline", "training", "evaluation", "alignment"),
+    ("models", "alignment"),
+    ("pipeline", "training", "evaluation"),
     ("cli", "studio"),
 )
 # Inside the first layer there is an order too: presets are configurations, configurations raise errors.

@@ -9,15 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jukebox.alignment.attention import align
+from jukebox.alignment.times import SungLyrics, sung_lyrics
 from jukebox.audio.io import Tags
 from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint, save_codes
+from jukebox.checkpoints.files import replacing
 from jukebox.errors import ConfigError
 from jukebox.labels.labels import Labels
 from jukebox.models import Parts, find
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine
 from jukebox.sampling.estimate import estimate
-from jukebox.sampling.events import Event, Finished, Saved
+from jukebox.sampling.events import Event, Finished, Message, Saved
 from jukebox.sampling.generate import Options, generate
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
@@ -191,7 +194,8 @@ class Jukebox:
         options: Options | None = None,
         save_every_s: float = 3.0,
     ) -> Generator[Event, None, None]:
-        """Write songs into a session's folder, with `<name><suffix>` and `<name>.codes` for each at the end.
+        """Write songs into a session's folder, with `<name><suffix>` and `<name>.codes` for each at the end, and
+        when its lyrics are sung (`lyrics.lrc`, `lyrics.json`) where the top prior has an alignment head.
 
         A folder that holds a part of the same request is gone on with.
         """
@@ -207,6 +211,45 @@ class Jukebox:
                             path = session.folder / f"{song.name}{ending}"
                             song.write(path)
                             yield Saved(path=path)
+                    yield from self._write_lyrics(session, request, event)
+
+    def aligned_lyrics(self, request: SongRequest, plan: SongPlan, finished: Finished) -> dict[str, SungLyrics]:
+        """When the lyrics of each song are sung, by name, from the attention of the top prior.
+
+        Songs without lyrics are left out, and all where the top level was not written, or its prior has no alignment
+        head. Times count from the song's first sample.
+        """
+        top, grid = self.model.top, self.model.grid
+        known = self.model.levels.get(top)
+        lyrics = known.config.lyrics if known is not None else None
+        items = [item for item in plan.items if top in item.tokens and item.tokens[top].lyric_tokens]
+        if known is None or known.words is None or lyrics is None or lyrics.alignment_head is None or not items:
+            return {}
+        context, alphabet = known.config.codes_context, known.words.alphabet
+        fraction = request.level(top).hop_fraction or known.hop_fraction
+        prior, found = self._parts.prior(top).to(self.device, self._dtype).eval(), {}
+        for item in items:
+            weights = align(
+                prior,
+                finished.codes[item.name][top],
+                item.tokens[top],
+                lambda start, item=item: item.span(grid, top, start, context),
+                max(1, int(fraction * context)),
+            )
+            text = alphabet.decode(item.tokens[top].lyric_tokens)
+            found[item.name] = sung_lyrics(text, weights, grid.tokens_per_second(top))
+        return found
+
+    def _write_lyrics(self, session: Session, request: SongRequest, finished: Finished) -> Generator[Event, None, None]:
+        """`lyrics.lrc` and `lyrics.json`; those of "song_2" are `lyrics_2.lrc` and so on."""
+        if any(song.lyrics for song in request.songs):
+            yield Message(text="Reading off when the lyrics are sung.")
+        for name, sung in self.aligned_lyrics(request, self.plan(request, session), finished).items():
+            for suffix, text in ((".lrc", sung.to_lrc()), (".json", sung.to_json())):
+                path = session.folder / f"lyrics{name.removeprefix('song')}{suffix}"
+                with replacing(path) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
+                yield Saved(path=path)
 
 
 def load(name: str | Path, device: str | None = None) -> Jukebox:

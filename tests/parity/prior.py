@@ -41,7 +41,7 @@ def run(case: Path) -> Iterator[Check]:
     """Every recorded number of one case."""
     recorded = json.loads((case / "config.json").read_text())
     io = load_file(case / "io.safetensors")
-    prior = _prior(recorded["prior_hps"], load_file(case / "weights.safetensors"), case)
+    prior = prior_of(recorded["prior_hps"], load_file(case / "weights.safetensors"), case)
     logits = recorded.get("suggested_atol_preds", LEAST_LOGITS)
     yield from _conditioning(prior, io)
     yield from _window(prior, io, logits)
@@ -51,7 +51,8 @@ def run(case: Path) -> Iterator[Check]:
         yield from _gradients(prior, io, load_file(case / "grads.safetensors"), recorded["params_without_grad"])
 
 
-def _prior(hps: dict[str, Any], weights: dict[str, Tensor], case: Path) -> Prior:
+def prior_of(hps: dict[str, Any], weights: dict[str, Tensor], case: Path) -> Prior:
+    """The prior of a case."""
     weights = {openai.released_spelling(name): tensor for name, tensor in weights.items()}
     config = openai_config.prior_config(hps, shapes_of(weights))
     return build_prior(config, to_ours(weights, openai.name_table(config), str(case)))

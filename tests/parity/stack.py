@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from jukebox.alignment.attention import align
 from jukebox.checkpoints import openai, openai_config
 from jukebox.checkpoints.load import build_prior, build_vqvae
 from jukebox.checkpoints.names import shapes_of, to_ours
@@ -26,6 +27,7 @@ from jukebox.sampling.plan import Item, LevelPlan, SongPlan
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.token import SamplingConfig
 from jukebox.sampling.windows import LevelWindows, plan_chains
+from tests.parity.alignment import ATTENTION
 from tests.parity.report import Check, close, equal, equal_integers
 
 SOUND = 5e-5
@@ -83,6 +85,7 @@ class Stack:
         yield from self._windows(mode, plan)
         yield from self._labels(mode, plan)
         codes = self._written(plan)
+        yield from self._alignment(mode, plan, codes)
         for level in range(3):
             found = torch.stack([codes[item.name][level] for item in items])
             yield equal_integers(f"{mode}.z_level_{level}", found, self.io[f"{mode}.z_level_{level}"])
@@ -162,6 +165,21 @@ class Stack:
         *_, last = generate(plan, self.model, engine, seed=0, options=Options(slots=2))
         assert isinstance(last, Finished)
         return last.codes
+
+    def _alignment(self, mode: str, plan: SongPlan, codes: dict[str, dict[int, Tensor]]) -> Iterator[Check]:
+        """Attention of the top prior to the lyrics, where it was recorded."""
+        top, known = self.model.top, self.model.level(self.model.top)
+        context = known.config.codes_context
+        for index, item in enumerate(plan.items):
+            if (name := f"{mode}.alignment.{index}") in self.io:
+                found = align(
+                    self.priors[top],
+                    codes[item.name][top],
+                    item.tokens[top],
+                    lambda start, item=item: item.span(self.model.grid, top, start, context),
+                    int(known.hop_fraction * context),
+                )
+                yield close(name, torch.from_numpy(found), self.io[name], absolute=ATTENTION)
 
     def _windows(self, mode: str, plan: SongPlan) -> Iterator[Check]:
         """Our windows are the recorded ones that have something to write."""
