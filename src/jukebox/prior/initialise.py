@@ -32,7 +32,7 @@ def initialise(prior: Prior, generator: torch.Generator) -> None:
     """Draw every weight of `prior` anew."""
     scale = prior.config.transformer.init_scale
     _stack(prior, generator)
-    if prior.output is not None:
+    if isinstance(prior.output, nn.Linear):
         _normal(prior.output.weight, MATRICES * scale, generator)
     if prior.labels is not None:
         for table in prior.labels.parameters():
