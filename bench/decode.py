@@ -75,13 +75,20 @@ def ours(name: str, slots: int, place: str, half: bool) -> Callable[[int], objec
     context = forward.SHAPES[name][3]
     known = 0 if place == "start" else context - 3 * STEPS[name]
     for slot in range(slots):
+        # What is known is read once: the other slots have the same caches, which costs their steps the same.
+        given = codes[slot % len(codes), : known if slot == 0 else 0]
         engine.begin(
             slot,
             Window(
-                conditions=Conditions(), known=codes[slot % len(codes), :known],
-                replay=torch.zeros(0, dtype=torch.int64), start=0, key=slot, sampling=SamplingConfig(temperature=0.99),
+                conditions=Conditions(), known=given, replay=torch.zeros(0, dtype=torch.int64), start=0, key=slot,
+                sampling=SamplingConfig(temperature=0.99),
             ),
         )  # fmt: skip
+        engine._taken[slot].position = known
+    for row in (engine._positions, engine._places, engine._previous):
+        row[:] = row[0].clone()
+    for cache in (cache for layer in engine._state.transformer.caches for cache in layer):
+        cache[1:] = cache[0]
     return engine.run
 
 
@@ -97,31 +104,35 @@ def peer(name: str, batch: int, place: str) -> Callable[[int], object]:
             parameter.copy_(parameter.half().float())
     context = forward.SHAPES[name][3]
     known = 1 if place == "start" else context - 3 * STEPS[name]
-    codes = torch.randint(0, forward.CODES, (batch, known))
-    condition = torch.zeros(batch, 1, other.width)
-    state = {"t": 0, "token": None}
+    codes = torch.randint(0, forward.CODES, (1, known))
+    state = {"t": 0, "token": None, "batch": 1}
 
-    def read(tokens) -> object:
-        """What its `primed_sample` does for given tokens, 512 at a time to bound its memory."""
+    def embedded():
+        condition = torch.zeros(state["batch"], 1, other.width)
+        return other.get_emb(state["t"], state["batch"], state["token"], condition, None)[0]
+
+    def read(tokens) -> None:
+        """What its `primed_sample` does for given tokens, 512 at a time to bound its memory; once for the batch."""
         for part in tokens.split(512, 1):
             inputs = []
             for index in range(part.shape[1]):
-                inputs.append(other.get_emb(state["t"], batch, state["token"], condition, None)[0])
+                inputs.append(embedded())
                 state["t"], state["token"] = state["t"] + 1, part[:, index : index + 1]
-            hidden = other.transformer(torch.cat(inputs, 1), sample=True)
-        return hidden
+            other.transformer(torch.cat(inputs, 1), sample=True)
 
     def steps(count: int) -> None:
         from transformers.models.deprecated.jukebox.modeling_jukebox import filter_logits
 
         for _ in range(count):
-            hidden, _ = other.get_emb(state["t"], batch, state["token"], condition, None)
-            logits = other.fc_proj_out(other.transformer(hidden, sample=True)) / 0.99
+            logits = other.fc_proj_out(other.transformer(embedded(), sample=True)) / 0.99
             token = torch.distributions.Categorical(logits=filter_logits(logits, top_k=0, top_p=0.0)).sample()
             state["t"], state["token"] = state["t"] + 1, token
 
     with torch.no_grad():
         read(codes)
+        for layer in other.transformer._attn_mods:
+            layer.attn.cache = {name: kept.expand(batch, -1, -1).clone() for name, kept in layer.attn.cache.items()}
+    state["batch"], state["token"] = batch, state["token"].expand(batch, -1)
     return steps
 
 

@@ -21,7 +21,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
         """The same as that of the `nn.Linear` it was made from, but for the order of additions."""
-        return torch.ops.quantized.linear_dynamic_fp16(x, self._packed)
+        return torch.ops.quantized.linear_dynamic_fp16.default(x, self._packed)
 
 
 def packed(linear: nn.Linear) -> nn.Linear | PackedLinear:

@@ -37,6 +37,33 @@ class _Plan:
     keys: Int64[Tensor, "#batch keys"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """A plan with its mask, as layers use it.
+
+    Args:
+        write: as in the plan.
+        read: as in the plan.
+        shape: of a cache of columns: how many there are, of all items, and their length.
+        mask: what is added to logits.
+        blind: which items see nothing; None where that cannot be.
+    """
+
+    write: Int64[Tensor, " batch"]
+    read: Int64[Tensor, " batch"] | int
+    shape: tuple[int, int] | None
+    mask: Float[Tensor, "#batch 1 1 keys"]
+    blind: Bool[Tensor, "batch 1 1 1"] | None
+
+    def pairs(self, cache: Tensor) -> Float[Tensor, "batch keys 2 heads width"]:
+        """The keys and values that are looked at."""
+        if self.shape is not None:
+            assert isinstance(self.read, Tensor)
+            return cache.view(*self.shape, *cache.shape[2:]).index_select(0, self.read)
+        assert isinstance(self.read, int)
+        return cache if self.read == cache.shape[1] else cache.narrow(1, 0, self.read)
+
+
 class Step:
     """The next position of every item, as `state` says. It lives for one call of the transformer.
 
@@ -47,6 +74,7 @@ class Step:
         self.context, self._at, self._furthest = context, state.positions, state.furthest
         self._items = torch.arange(len(state.positions), device=state.positions.device)
         self._plans: dict[Pattern, _Plan] = {}
+        self._ready: dict[Pattern, _Ready] = {}
         self._seen: dict[tuple[Pattern, ...], Tensor] = {}
         self._masks: dict[tuple[Pattern, torch.dtype], tuple[Tensor, Tensor | None]] = {}
 
@@ -77,6 +105,33 @@ class Step:
             ]
             found = softmax.join(parts).to(queries.dtype)
         return found if items == rows else F.pad(found, (0, 0, 0, 0, 0, 0, 0, rows - items))
+
+    def attend_alone(
+        self, pattern: Pattern, triples: Float[Tensor, "rows 3 heads width"], cache: Tensor
+    ) -> Float[Tensor, "rows 1 inner"]:
+        """As `attend`, of one pattern, from query, key and value side by side: the same in fewer operations."""
+        items, rows = len(self._items), len(triples)
+        if items < rows:
+            triples = triples.narrow(0, 0, items)
+        if pattern not in self._ready:
+            self._ready[pattern] = self._prepared(pattern, triples.dtype)
+        ready = self._ready[pattern]
+        cache.flatten(0, 1).index_copy_(0, ready.write, triples.narrow(1, 1, 2))
+        keys, values = ready.pairs(cache).unbind(2)
+        found = F.scaled_dot_product_attention(
+            triples.narrow(1, 0, 1).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), ready.mask
+        )
+        if ready.blind is not None:
+            found = found.masked_fill(ready.blind, 0.0)
+        found = found.reshape(items, 1, -1)
+        return found if items == rows else F.pad(found, (0, 0, 0, 0, 0, rows - items))
+
+    def _prepared(self, pattern: Pattern, dtype: torch.dtype) -> "_Ready":
+        """All that the layers of one pattern share in this step."""
+        plan, kept = self._plan(pattern), layout(pattern, self.context)
+        mask, blind = self._additive(pattern, dtype)
+        shape = (len(self._items) * kept.stride, kept.rows) if isinstance(kept, Columns) else None
+        return _Ready(write=plan.write, read=plan.read, shape=shape, mask=mask[:, None], blind=blind)
 
     def weights(
         self, pattern: Pattern, queries: Queries, pairs: Pairs, cache: Tensor | None

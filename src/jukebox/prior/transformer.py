@@ -108,6 +108,8 @@ class Layer(nn.Module):
             kept: the caches of the patterns, perhaps none; for X the keys and values of the lyrics, or the lyrics.
             want_weights: whether to give the softmax.
         """
+        if isinstance(place, Step) and not want_weights and self._is_bare():
+            return self._step(x, place, kept[0]), None
         if isinstance(self.attention, CrossAttention):
             (lyrics,) = kept
             pairs = self.attention.pairs(lyrics) if lyrics.ndim == 3 else lyrics
@@ -124,6 +126,20 @@ class Layer(nn.Module):
         for *inputs, output in zip(*(whole.flatten(0, 1).split(tile) for whole in (x, a, result)), strict=True):
             output.copy_(self._sum(*inputs))
         return result, weights
+
+    def _is_bare(self) -> bool:
+        """Whether there is nothing to the layer but one pattern, products, norms and sums."""
+        attention = self.attention
+        return isinstance(attention, SelfAttention) and attention.is_bare and self.scale == 1.0
+
+    def _step(self, x: Hidden, place: Step, cache: Tensor) -> Hidden:
+        """The block for a step, in as few operations as there can be: each costs more than its few numbers do."""
+        attention = cast(SelfAttention, self.attention)
+        triples = attention.qkv(self.attention_norm(x)).view(len(x), 3, attention.heads, -1)
+        found = place.attend_alone(attention.patterns[0], triples, cache)
+        y = attention.output(found).add_(x)
+        hidden = self.mlp.input(self.mlp_norm(y)).mul_(1.702)
+        return self.mlp.output(F.silu(hidden, inplace=True).mul_(1 / 1.702)).add_(y)
 
     def _sum(
         self, x: Float[Tensor, "*places width"], a: Float[Tensor, "*places width"]
