@@ -242,7 +242,9 @@ class Jukebox:
 
     def _write_lyrics(self, session: Session, request: SongRequest, finished: Finished) -> Generator[Event, None, None]:
         """`lyrics.lrc` and `lyrics.json`; those of "song_2" are `lyrics_2.lrc` and so on."""
-        if any(song.lyrics for song in request.songs):
+        top = self.model.levels.get(self.model.top)
+        lyrics = top.config.lyrics if top is not None else None
+        if any(song.lyrics for song in request.songs) and lyrics is not None and lyrics.alignment_head is not None:
             yield Message(text="Reading off when the lyrics are sung.")
         for name, sung in self.aligned_lyrics(request, self.plan(request, session), finished).items():
             for suffix, text in ((".lrc", sung.to_lrc()), (".json", sung.to_json())):
