@@ -79,8 +79,8 @@ class Bench:
         self.parts: Parts = find(arguments.model)
         self.model = self.parts.model
         self.model.vqvae.to(self.device)
-        if self.level >= self.model.top:
-            sys.exit(f"Level {self.level} is the top of {self.model.name}, which is never written in parallel.")
+        if not 0 <= self.level < self.model.top:
+            sys.exit(f"{self.model.name} has its top at level {self.model.top}: choose a level below, 0 or more.")
         self.known = self.model.level(self.level)
         self.context, self.hop = self.known.config.codes_context, self.model.grid.hops[self.level]
         # Long enough that every part has places that are far from its seams.
