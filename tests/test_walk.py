@@ -12,13 +12,13 @@ from jukebox.cli.main import main
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 RATE, SECONDS = 8000, 2
-RUN = "run.steps=1 run.batch=1 run.evaluate_windows=1".split()
+RUN = ("run.steps=1", "run.batch=1", "run.evaluate_windows=1")
 VQVAE = f"model.sample_rate={RATE} model.strides=[2,2,2] model.width=8 model.depth=1 model.codebook.size=16"
 VQVAE += " data.crops.length_samples=2048 bandwidth_s=1"
 PRIOR = "model.codebook_size=16 model.transformer.context=32 model.transformer.width=16 model.transformer.rows=4"
 PRIOR += f" model.transformer.heads=2 model.labels.sample_rate={RATE}"
-TOP = " model.transformer.attention=RX model.labels.min_duration_s=1 model.lyrics.tokens=16 model.lyrics.encoder.context=16"
-TOP += " model.lyrics.encoder.width=16 model.lyrics.encoder.rows=4 model.lyrics.encoder.attention=R"
+TOP = " model.transformer.attention=RX model.labels.min_duration_s=1 model.lyrics.tokens=16"
+TOP += " model.lyrics.encoder.context=16 model.lyrics.encoder.width=16 model.lyrics.encoder.rows=4 model.lyrics.encoder.attention=R"
 UPSAMPLER = " model.transformer.attention=RC model.upsampler.steps=1 model.upsampler.width=8 model.upsampler.depth=1"
 
 
@@ -102,7 +102,7 @@ def test_parts_that_make_no_model_are_one_sentence(
     def song(model: object) -> str:
         return refused(capsys, "generate", "--model", model, "--seconds", 0.02, "-o", tmp_path / "song")
 
-    assert "is neither a file or folder here nor a released model" in song("nowhere")
+    assert "There is no folder or file 'nowhere' here" in song("nowhere")
     assert "holds no VQ-VAE" in song(runs / "top")
     assert "holds no prior" in song(runs / "vqvae")
     shutil.copytree(runs / "vqvae", tmp_path / "some" / "vqvae")
@@ -117,7 +117,9 @@ def test_parts_that_make_no_model_are_one_sentence(
     assert [path.name for path in tmp_path.glob("song/*")] == [".lock"]
 
 
-def test_a_run_that_never_began_may_be_corrected(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_never_began_may_be_corrected(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ("train", "vqvae", RECIPES / "tiny_vqvae.yaml", *VQVAE.split(), *RUN, "-o", tmp_path / "run")
     data = f"data.path={place / 'dataset'}"
     assert "the model one of 16000" in refused(capsys, *words, data, "model.sample_rate=16000")
