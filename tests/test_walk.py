@@ -18,7 +18,8 @@ VQVAE += " data.crops.length_samples=2048 bandwidth_s=1"
 PRIOR = "model.codebook_size=16 model.transformer.context=32 model.transformer.width=16 model.transformer.rows=4"
 PRIOR += f" model.transformer.heads=2 model.labels.sample_rate={RATE}"
 TOP = " model.transformer.attention=RX model.labels.min_duration_s=1 model.lyrics.tokens=16"
-TOP += " model.lyrics.encoder.context=16 model.lyrics.encoder.width=16 model.lyrics.encoder.rows=4 model.lyrics.encoder.attention=R"
+TOP += " model.lyrics.encoder.context=16 model.lyrics.encoder.width=16"
+TOP += " model.lyrics.encoder.rows=4 model.lyrics.encoder.attention=R"
 UPSAMPLER = " model.transformer.attention=RC model.upsampler.steps=1 model.upsampler.width=8 model.upsampler.depth=1"
 
 
