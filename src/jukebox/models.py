@@ -22,6 +22,7 @@ from jukebox.labels.vocabulary import Vocabulary
 from jukebox.prior.initialise import new_prior
 from jukebox.prior.prior import Prior
 from jukebox.sampling.model import LevelModel, SongModel
+from jukebox.vqvae.vqvae import VQVAE
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def find(name: str) -> Parts:
 
     Args:
         name: "tiny-random", a released model whose files are in the cache, or a folder that holds a VQ-VAE and
-            priors of ours, with their `vocabulary.json` and `alphabet.json`.
+            priors of ours or the runs of their training, with their `vocabulary.json` and `alphabet.json`.
 
     Raises:
         CheckpointError: there is no such model, or a part of it is missing.
@@ -106,23 +107,35 @@ def _released(released: presets.ReleasedModel) -> Parts:
 
 
 def _folder(path: Path) -> Parts:
-    folders = [path] if store.is_checkpoint(path) else sorted(f for f in path.iterdir() if store.is_checkpoint(f))
-    priors, vqvae = dict[int, Path](), None
-    for folder in folders:
-        config = store.load(folder).config
-        if isinstance(config, PriorConfig):
-            priors[config.level] = folder
-        else:
-            vqvae = folder
-    if vqvae is None or not priors:
-        what = "no VQ-VAE" if vqvae is None else "no prior"
-        raise CheckpointError(f"{path} holds {what}; a model is a folder with a VQ-VAE and its priors side by side.")
+    folders = load.part_folders(path)
+    place = folders.pop("vqvae", None)
+    if place is None or not folders:
+        what = "no VQ-VAE" if place is None else "no prior"
+        raise CheckpointError(
+            f"{path} holds {what}; a model is a folder with a VQ-VAE and its priors, or their runs, side by side."
+        )
+    vqvae = load.load_vqvae(place)
+    priors = {_level(folder, vqvae, place): folder for folder in folders.values()}
     levels = {level: _trained(folder) for level, folder in sorted(priors.items())}
     return Parts(
-        SongModel(str(path), load.load_vqvae(vqvae), levels),
+        SongModel(str(path), vqvae, levels),
         lambda level: load.load_prior(priors[level], level),
         lambda level: _digest(priors[level]),
     )
+
+
+def _level(folder: Path, vqvae: VQVAE, place: Path) -> int:
+    """The level of a prior; refuses one whose codes are not those of the VQ-VAE, as far as it is known."""
+    found, codebooks = store.load(folder), codebook_fingerprint(vqvae)
+    assert isinstance(found.config, PriorConfig)
+    # An imported prior does not know its codebooks, only their size.
+    fits = found.config.level < vqvae.config.levels and found.config.codebook_size == vqvae.config.codebook.size
+    if not fits or (found.source.get("codebooks") or codebooks) != codebooks:
+        raise CheckpointError(
+            f"{folder} was trained on the codes of another VQ-VAE than {place}; put the one that made its codes beside "
+            "it, or train it on codes of this one."
+        )
+    return found.config.level
 
 
 def _digest(folder: Path) -> str:

@@ -11,7 +11,7 @@ from jukebox.checkpoints import huggingface, layout, openai, store
 from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.openai import Imported
 from jukebox.config import PriorConfig, VqvaeConfig
-from jukebox.errors import CheckpointError
+from jukebox.errors import CheckpointError, ConfigError
 from jukebox.nn.unallocated import unallocated
 from jukebox.prior.prior import Prior
 from jukebox.vqvae.vqvae import VQVAE
@@ -110,7 +110,7 @@ def read_parts(path: Path, config: layout.ModelConfig | None = None) -> dict[str
     """Every model found at `path`, by part name: "vqvae", "prior_level_2", ...
 
     Args:
-        path: a folder of ours or of several of ours, a Hugging Face folder, or a `.pth.tar` file.
+        path: a folder of ours, of several of ours or of their runs, a Hugging Face folder, or a `.pth.tar` file.
         config: what a `.pth.tar` file without hyper-parameters is.
     """
     if path.is_file():
@@ -118,23 +118,39 @@ def read_parts(path: Path, config: layout.ModelConfig | None = None) -> dict[str
         return {huggingface.part_name(found.config): found}
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; name a model folder, a .pth.tar file or a known model.")
-    folders = [path] if store.is_checkpoint(path) else sorted(f for f in path.iterdir() if store.is_checkpoint(f))
-    if folders:
-        checkpoints = [store.load(folder) for folder in folders]
+    if folders := part_folders(path):
+        checkpoints = {part: store.load(folder) for part, folder in folders.items()}
         return {
-            huggingface.part_name(c.config): Imported(config=c.config, tensors=c.tensors, source=c.source)
-            for c in checkpoints
+            part: Imported(config=found.config, tensors=found.tensors, source=found.source)
+            for part, found in checkpoints.items()
         }
     if huggingface.is_layout(path):
         return huggingface.read(path)
     raise CheckpointError(f"{path} holds no model; expected a model folder of ours or of the Hugging Face layout.")
 
 
+def part_folders(path: Path) -> dict[str, Path]:
+    """The folders of ours that a folder stands for, by part name; raises CheckpointError where two are the same."""
+    found = dict[str, Path]()
+    for folder in store.checkpoints_in(path):
+        part = huggingface.part_name(store.load(folder).config)
+        if part in found:
+            raise CheckpointError(
+                f"{found[part]} and {folder} are both a {part}; copy those that belong together into a folder of "
+                "their own, or name one of them."
+            )
+        found[part] = folder
+    return found
+
+
 def locate(model: str, part: str = "vqvae") -> Path:
     """The path that a user's `model` stands for: an existing path, or a part of a released model in the cache."""
     if Path(model).exists() or model not in presets.RELEASED:
         if not Path(model).exists() and not any(mark in model for mark in "/\\."):
-            presets.model(model)  # neither a path nor a name: say which names there are
+            try:
+                presets.model(model)  # neither a path nor a name: say which names there are
+            except ConfigError as error:
+                raise ConfigError(f"There is no folder or file {model!r} here. {error}") from error
         return Path(model)
     file, _ = _released(model, part)
     path = cache_folder() / file.path

@@ -23,6 +23,8 @@ from jukebox.version import __version__
 FORMAT_VERSION = 1
 TENSORS, CONFIG, MANIFEST = "model.safetensors", "config.json", "manifest.json"
 VOCABULARY, ALPHABET = "vocabulary.json", "alphabet.json"
+EXPORTED = "model"
+"""The checkpoint in the folder of a training run."""
 
 _KINDS: dict[str, type[VqvaeConfig] | type[PriorConfig]] = {"vqvae": VqvaeConfig, "prior": PriorConfig}
 
@@ -125,6 +127,17 @@ def verify(folder: Path, progress: Progress = silent) -> Checkpoint:
 def is_checkpoint(path: Path) -> bool:
     """Whether this is a folder in our format."""
     return (path / MANIFEST).is_file()
+
+
+def checkpoints_in(path: Path) -> list[Path]:
+    """The checkpoints that a folder stands for: itself, or those side by side in it, or those of the runs in it.
+
+    Whatever begins with a dot is unfinished, or what was there before.
+    """
+    if is_checkpoint(path):
+        return [path]
+    inner = [folder for folder in path.iterdir() if not folder.name.startswith(".")] if path.is_dir() else []
+    return [found for folder in sorted(inner) for found in (folder, folder / EXPORTED) if is_checkpoint(found)]
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -192,9 +192,7 @@ def _verify(arguments: argparse.Namespace) -> None:
     from jukebox.checkpoints.load import read_parts
 
     path = arguments.path
-    known = [path] if store.is_checkpoint(path) else []
-    if path.is_dir() and not known:
-        known = sorted(folder for folder in path.iterdir() if store.is_checkpoint(folder))
+    known = store.checkpoints_in(path)
     for folder in known:
         total = sum(file.stat().st_size for file in folder.iterdir())
         with progress(f"verifying {folder.name}", total, "B") as advance:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jukebox import presets
+from jukebox.checkpoints import store
 from jukebox.checkpoints.cache import LABELS, cache_folder
 from jukebox.config import PriorConfig
 from jukebox.data.collection import VOCABULARY, read_names
@@ -57,9 +58,9 @@ def _folder_with_names(folder: Path, level: int | None) -> Path | None:
     if (folder / VOCABULARY).is_file() or not folder.is_dir():
         return folder if folder.is_dir() else None
     found = {}
-    for inner in sorted(path for path in folder.iterdir() if (path / VOCABULARY).is_file()):
+    for inner in (path for path in store.checkpoints_in(folder) if (path / VOCABULARY).is_file()):
         try:
-            found[PriorConfig.from_json((inner / "config.json").read_text(encoding="utf-8")).level] = inner
+            found[PriorConfig.from_json((inner / store.CONFIG).read_text(encoding="utf-8")).level] = inner
         except (OSError, ConfigError, UnicodeDecodeError):
             continue
     return found.get(max(found, default=None) if level is None else level)

@@ -88,7 +88,7 @@ class _Generation:
     ) -> None:
         self._plan, self._model, self._engines, self._seed = plan, model, engines, seed
         self._session, self._options = session, options
-        # Coarser levels that are given are read from; finer ones than are written are of no use.
+        # Coarser levels that are given are read from.
         self._codes: Codes = {item.name: dict(item.given) for item in plan.items}
 
     def run(self) -> Iterator[Event]:

@@ -130,7 +130,12 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
             tokens=tokens,
             total_samples=total,
             offset_samples=offset,
-            given={level: codes[: length // grid.hops[level]] for level, codes in beginning.codes.items()},
+            given={
+                level: codes[: length // grid.hops[level]]
+                for level, codes in beginning.codes.items()
+                # A song is heard from its finest level: a part of one that is not written further would cut it short.
+                if level >= request.lowest_level or len(codes) * grid.hops[level] >= length
+            },
         )
         for level, song_tokens in tokens.items():  # what a prior would refuse is said before anything begins
             config = model.level(level).config

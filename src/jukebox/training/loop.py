@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jukebox.checkpoints.store import EXPORTED
 from jukebox.errors import ConfigError, TrainingError
 from jukebox.training import checkpoint
 from jukebox.training.average import WeightAverage
@@ -41,7 +42,7 @@ class RunFolder:
     @property
     def model(self) -> Path:
         """The model as other programs load it, as of the last save."""
-        return self.path / "model"
+        return self.path / EXPORTED
 
 
 @dataclass(frozen=True, kw_only=True)

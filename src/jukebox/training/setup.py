@@ -123,7 +123,8 @@ def at_level(recipe: PriorRecipe, level: int | None) -> PriorRecipe:
     """
     if recipe.model is not None and level not in (None, recipe.model.level):
         raise ConfigError(
-            f"--level is {level} and PriorConfig.level is {recipe.model.level}; leave one out, or give both the same."
+            f"--level is {level} and PriorConfig.level is {recipe.model.level}; give the recipe of that level, or "
+            f"model.level={level} if this one suits it too."
         )
     return recipe
 
@@ -180,7 +181,7 @@ def claim(folder: RunFolder, recipe: Recipe, workers: Workers) -> None:
 
 def _claim(path: Path, recipe: Recipe) -> None:
     kept = path / RECIPE
-    if kept.is_file():
+    if kept.is_file() and checkpoint.states(RunFolder(path=path).checkpoints):
         before, now = _flat(read_recipe(kept, type(recipe))), _flat(recipe)
         for name in sorted(set(before) | set(now)):
             if before.get(name) != now.get(name) and not any(name == f or name.startswith(f + ".") for f in _FREE):
@@ -188,7 +189,7 @@ def _claim(path: Path, recipe: Recipe) -> None:
                     f"{path} is a run with {name} = {before.get(name)!r}; the recipe says {now.get(name)!r}: set it "
                     "back, or name another folder (to go on from its model, set finetune.model)."
                 )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif not kept.is_file() and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise TrainingError(f"{path} exists and is no run of training; name a new folder.")
     path.mkdir(parents=True, exist_ok=True)
     temporary = path / f".{RECIPE}.part"
