@@ -352,7 +352,10 @@ def main() -> None:
     if length <= 2 * bench.context:
         sys.exit(f"A song has {length} codes; more than two contexts ({2 * bench.context}) are needed: more --seconds.")
     for case in cases:  # what cannot be measured is said before anything is written
-        crop_length(bench, bench.plan(*case))
+        planned = bench.plan(*case)
+        crop_length(bench, planned)
+        if sum(len(each) - 1 for each in planned.levels[0].chains) < 2:
+            sys.exit("There is one seam, and a spread needs two: give more songs, recordings or chains.")
     say(f"exact: writing {len(bench.exact_plan.items)} songs of {length} codes")
     exact, exact_rate = bench.exact()
     prior = bench.prior(bench.level)
