@@ -84,7 +84,7 @@ def test_an_interrupted_call_can_be_repeated(size: int, monkeypatch: pytest.Monk
     after = x[:, 10 : 10 + size]
     for depth in range(CONFIG.depth):
         with monkeypatch.context() as broken:
-            broken.setattr(cast(Layer, module.layers[depth]).mlp.output, "forward", _interrupt)
+            broken.setattr(cast(Layer, module.layers[depth]).mlp, "forward", _interrupt)
             with pytest.raises(KeyboardInterrupt):
                 module(after, state=state)
     found, state = extend(module, state, after, x[:, 10 + size :])

@@ -29,7 +29,6 @@ class SelfAttention(nn.Module):
         self.patterns, self.heads, self.rotary = patterns, config.heads, config.position == "rotary"
         self.qkv = nn.Linear(config.width, 3 * inner)
         self.output = nn.Linear(inner, config.width)
-        self.is_bare = len(patterns) == 1 and not config.query_key_norm and not self.rotary
         self.query_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
         self.key_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
 

@@ -29,54 +29,50 @@ class _Plan:
     Args:
         write: slot of each item's new key, counted through all items.
         read: which column of which item, counted through all items; or how many slots from the first.
+        columns: of a cache of columns: how many there are, of all items, and their length.
         keys: positions of the keys that are read; negative where nothing was written yet.
     """
 
     write: Int64[Tensor, " batch"]
     read: Int64[Tensor, " batch"] | int
+    columns: tuple[int, int] | None
     keys: Int64[Tensor, "#batch keys"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ready:
-    """A plan with its mask, as layers use it.
-
-    Args:
-        write: as in the plan.
-        read: as in the plan.
-        shape: of a cache of columns: how many there are, of all items, and their length.
-        mask: what is added to logits.
-        blind: which items see nothing; None where that cannot be.
-    """
-
-    write: Int64[Tensor, " batch"]
-    read: Int64[Tensor, " batch"] | int
-    shape: tuple[int, int] | None
-    mask: Float[Tensor, "#batch 1 1 keys"]
-    blind: Bool[Tensor, "batch 1 1 1"] | None
 
     def pairs(self, cache: Tensor) -> Float[Tensor, "batch keys 2 heads width"]:
         """The keys and values that are looked at."""
-        if self.shape is not None:
+        if self.columns is not None:
             assert isinstance(self.read, Tensor)
-            return cache.view(*self.shape, *cache.shape[2:]).index_select(0, self.read)
+            return cache.view(*self.columns, *cache.shape[2:]).index_select(0, self.read)
         assert isinstance(self.read, int)
         return cache if self.read == cache.shape[1] else cache.narrow(1, 0, self.read)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mask:
+    """What a pattern sees alone, as layers use it.
+
+    Args:
+        added: to the logits.
+        blind: which items see nothing at all; None where that cannot be.
+    """
+
+    added: Float[Tensor, "#batch 1 keys"]
+    blind: Bool[Tensor, "batch 1 1 1"] | None
 
 
 class Step:
     """The next position of every item, as `state` says. It lives for one call of the transformer.
 
-    Shapes depend on the layers and, in pieces of 512, on the furthest item; never on where an item is.
+    Shapes depend on the layers and, in pieces of 512, on the furthest item; never on where an item is. Every operation
+    costs more than its few numbers do: what layers of a pattern share is made once.
     """
 
     def __init__(self, state: TransformerState, context: int) -> None:
         self.context, self._at, self._furthest = context, state.positions, state.furthest
         self._items = torch.arange(len(state.positions), device=state.positions.device)
         self._plans: dict[Pattern, _Plan] = {}
-        self._ready: dict[Pattern, _Ready] = {}
+        self._masks: dict[Pattern, _Mask] = {}
         self._seen: dict[tuple[Pattern, ...], Tensor] = {}
-        self._masks: dict[tuple[Pattern, torch.dtype], tuple[Tensor, Tensor | None]] = {}
 
     @property
     def positions(self) -> Int64[Tensor, "batch 1"]:
@@ -93,83 +89,43 @@ class Step:
         items, rows = len(self._items), len(queries)
         if items < rows:
             queries, pairs = queries.narrow(0, 0, items), pairs.narrow(0, 0, items)
-        for pattern, cache in zip(patterns, caches, strict=True):
+        plans = [self._plan(pattern) for pattern in patterns]
+        for plan, cache in zip(plans, caches, strict=True):
             # One new key for every item; `flatten` of a cache is a view.
-            cache.flatten(0, 1).index_copy_(0, self._plan(pattern).write, pairs.select(1, 0))
+            cache.flatten(0, 1).index_copy_(0, plan.write, pairs.select(1, 0))
         if len(patterns) == 1:
-            found = self._alone(patterns[0], queries, caches[0])
+            mask = self._mask(patterns[0], queries.dtype)
+            found = softmax.attend(queries, plans[0].pairs(caches[0]), mask.added)
+            found = found if mask.blind is None else found.masked_fill(mask.blind, 0.0)
         else:
             parts = [
-                softmax.part(queries, self._keys(pattern, cache), self._visible(patterns[: index + 1]))
-                for index, (pattern, cache) in enumerate(zip(patterns, caches, strict=True))
+                softmax.part(queries, plan.pairs(cache), self._visible(patterns[: index + 1]))
+                for index, (plan, cache) in enumerate(zip(plans, caches, strict=True))
             ]
             found = softmax.join(parts).to(queries.dtype)
         return found if items == rows else F.pad(found, (0, 0, 0, 0, 0, 0, 0, rows - items))
-
-    def attend_alone(
-        self, pattern: Pattern, triples: Float[Tensor, "rows 3 heads width"], cache: Tensor
-    ) -> Float[Tensor, "rows 1 inner"]:
-        """As `attend`, of one pattern, from query, key and value side by side: the same in fewer operations."""
-        items, rows = len(self._items), len(triples)
-        if items < rows:
-            triples = triples.narrow(0, 0, items)
-        if pattern not in self._ready:
-            self._ready[pattern] = self._prepared(pattern, triples.dtype)
-        ready = self._ready[pattern]
-        cache.flatten(0, 1).index_copy_(0, ready.write, triples.narrow(1, 1, 2))
-        keys, values = ready.pairs(cache).unbind(2)
-        found = F.scaled_dot_product_attention(
-            triples.narrow(1, 0, 1).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), ready.mask
-        )
-        if ready.blind is not None:
-            found = found.masked_fill(ready.blind, 0.0)
-        found = found.reshape(items, 1, -1)
-        return found if items == rows else F.pad(found, (0, 0, 0, 0, 0, rows - items))
-
-    def _prepared(self, pattern: Pattern, dtype: torch.dtype) -> "_Ready":
-        """All that the layers of one pattern share in this step."""
-        plan, kept = self._plan(pattern), layout(pattern, self.context)
-        mask, blind = self._additive(pattern, dtype)
-        shape = (len(self._items) * kept.stride, kept.rows) if isinstance(kept, Columns) else None
-        return _Ready(write=plan.write, read=plan.read, shape=shape, mask=mask[:, None], blind=blind)
 
     def weights(
         self, pattern: Pattern, queries: Queries, pairs: Pairs, cache: Tensor | None
     ) -> Float[Tensor, "batch heads 1 keys"]:
         """The softmax of a pattern that keeps its keys in one row, by key; its cache has been written."""
         assert cache is not None
-        return softmax.weights(queries[: len(self._at)], self._keys(pattern, cache), self._visible((pattern,)))
+        return softmax.weights(queries[: len(self._at)], self._plan(pattern).pairs(cache), self._visible((pattern,)))
 
     def commit(self) -> None:
         """Nothing is held back: a key is written where its own step alone looks."""
 
-    def _alone(self, pattern: Pattern, queries: Queries, cache: Tensor) -> Queries:
-        """The attention over what one pattern sees."""
-        key = (pattern, queries.dtype)
-        if key not in self._masks:
-            self._masks[key] = self._additive(pattern, queries.dtype)
-        mask, blind = self._masks[key]
-        found = softmax.attend(queries, self._keys(pattern, cache), mask)
-        return found if blind is None else found.masked_fill(blind, 0.0)
-
-    def _additive(self, pattern: Pattern, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """The mask as something to add to logits, which is made once for all layers; and who sees nothing at all."""
-        visible, blind = self._visible((pattern,)), None
-        if pattern.blind:
-            # Softmax needs something to look at; what it finds is thrown away.
-            blind = (self._at < pattern.blind)[:, None, None]
-            visible = visible | blind
-        mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, -torch.inf)
-        return mask, None if blind is None else blind[..., None]
-
-    def _keys(self, pattern: Pattern, cache: Tensor) -> Float[Tensor, "batch keys 2 heads width"]:
-        read = self._plan(pattern).read
-        if isinstance(read, int):
-            return cache if read == cache.shape[1] else cache.narrow(1, 0, read)
-        kept = layout(pattern, self.context)
-        assert isinstance(kept, Columns)
-        columns = cache.view(len(cache) * kept.stride, kept.rows, *cache.shape[2:])
-        return columns.index_select(0, read)
+    def _mask(self, pattern: Pattern, dtype: torch.dtype) -> _Mask:
+        """The mask as something to add to logits of a dtype, which is that of all layers."""
+        if pattern not in self._masks:
+            visible, blind = self._visible((pattern,)), None
+            if pattern.blind:
+                # Softmax needs something to look at; what it finds is thrown away.
+                blind = (self._at < pattern.blind)[:, None, None]
+                visible = visible | blind
+            added = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, -torch.inf)
+            self._masks[pattern] = _Mask(added=added, blind=None if blind is None else blind[..., None])
+        return self._masks[pattern]
 
     def _plan(self, pattern: Pattern) -> _Plan:
         if pattern not in self._plans:
@@ -180,19 +136,20 @@ class Step:
         kept, at = layout(pattern, self.context), self._at
         first = self._items * slots_of(pattern, self.context)
         if isinstance(kept, Columns):
-            column = at % kept.stride
+            column, columns = at % kept.stride, (len(self._items) * kept.stride, kept.rows)
             keys = column[:, None] + torch.arange(kept.rows, device=at.device) * kept.stride
-            return _Plan(write=first + kept.slot(at), read=self._items * kept.stride + column, keys=keys)
+            read = self._items * kept.stride + column
+            return _Plan(write=first + kept.slot(at), read=read, columns=columns, keys=keys)
         if isinstance(kept, Ring):
             slots = torch.arange(kept.capacity, device=at.device)
             keys = kept.position(slots[None], at[:, None])
-            return _Plan(write=first + kept.slot(at), read=kept.capacity, keys=keys)
+            return _Plan(write=first + kept.slot(at), read=kept.capacity, columns=None, keys=keys)
         assert isinstance(kept, Ends)
         write = torch.where(kept.keeps(at), pattern.empty_keys + kept.slot(at), pattern.empty_keys + kept.capacity)
         # At least one slot, though nobody sees it: a softmax is over something.
         count = min(kept.capacity, -(-max(1, kept.before(self._furthest + 1)) // _SLOTS) * _SLOTS)
         keys = kept.position(torch.arange(count, device=at.device))[None]
-        return _Plan(write=first + write, read=pattern.empty_keys + count, keys=keys)
+        return _Plan(write=first + write, read=pattern.empty_keys + count, columns=None, keys=keys)
 
     def _visible(self, patterns: tuple[Pattern, ...]) -> Bool[Tensor, "batch 1 keys"]:
         """Which of its keys the last pattern sees and the others do not, by their definition."""

@@ -108,8 +108,6 @@ class Layer(nn.Module):
             kept: the caches of the patterns, perhaps none; for X the keys and values of the lyrics, or the lyrics.
             want_weights: whether to give the softmax.
         """
-        if isinstance(place, Step) and not want_weights and self._is_bare():
-            return self._step(x, place, kept[0]), None
         if isinstance(self.attention, CrossAttention):
             (lyrics,) = kept
             pairs = self.attention.pairs(lyrics) if lyrics.ndim == 3 else lyrics
@@ -127,31 +125,19 @@ class Layer(nn.Module):
             output.copy_(self._sum(*inputs))
         return result, weights
 
-    def _is_bare(self) -> bool:
-        """Whether there is nothing to the layer but one pattern, products, norms and sums."""
-        attention = self.attention
-        return isinstance(attention, SelfAttention) and attention.is_bare and self.scale == 1.0
-
-    def _step(self, x: Hidden, place: Step, cache: Tensor) -> Hidden:
-        """The block for a step, in as few operations as there can be: each costs more than its few numbers do."""
-        attention = cast(SelfAttention, self.attention)
-        triples = attention.qkv(self.attention_norm(x)).view(len(x), 3, attention.heads, -1)
-        found = place.attend_alone(attention.patterns[0], triples, cache)
-        y = attention.output(found).add_(x)
-        hidden = self.mlp.input(self.mlp_norm(y)).mul_(1.702)
-        return self.mlp.output(F.silu(hidden, inplace=True).mul_(1 / 1.702)).add_(y)
-
     def _sum(
         self, x: Float[Tensor, "*places width"], a: Float[Tensor, "*places width"]
     ) -> Float[Tensor, "*places width"]:
-        """Inputs, attention and the MLP of both."""
-        y = x + a
-        if self.scale == 1.0 and is_plain(y, self.mlp_norm, self.mlp.input, self.mlp.output):
-            return norm_mlp(y, self.mlp_norm, self.mlp.input, self.mlp.output)
-        m = self.mlp(self.mlp_norm(y))
+        """Inputs, attention and the MLP of both; without gradients the sum may be written over the attention."""
         if self.scale != 1.0:
-            return x + self.scale * (a + m)
-        return y + m if torch.is_grad_enabled() else m.add_(y)
+            return x + self.scale * (a + self.mlp(self.mlp_norm(x + a)))
+        if not torch.is_grad_enabled():
+            y = a.add_(x)
+            return self.mlp(self.mlp_norm(y)).add_(y)
+        y = x + a
+        if is_plain(y, self.mlp_norm, self.mlp.input, self.mlp.output):
+            return norm_mlp(y, self.mlp_norm, self.mlp.input, self.mlp.output)
+        return y + self.mlp(self.mlp_norm(y))
 
 
 class Transformer(nn.Module):
