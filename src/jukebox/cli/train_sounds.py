@@ -42,20 +42,22 @@ def generated(trainer: "Trainer") -> "MakeSounds | None":
 
 
 def sample(prior: "Prior", conditions: "Conditions", seed: int) -> "torch.Tensor":
-    """The codes [1, context] of one window, drawn one after another."""
+    """The codes [1, context] of one window; the prior is the sampling engine's afterwards."""
     import torch
 
-    layout, total = prior.layout, prior.config.transformer.context
-    random, state = torch.Generator().manual_seed(seed), prior.new_state(conditions, 1)
-    tokens = layout.tokens(state.transformer.positions.new_zeros(1, 0), conditions.lyrics)
-    previous = tokens.new_zeros(1, 1)
-    drawn = [tokens[:, place : place + 1] for place in range(layout.prefix)]
-    for position in range(total):
-        output = prior.extend(previous, state)
-        state = output.state
-        if position >= layout.prefix:
-            logits = output.logits[:, -1, layout.shift :].float().cpu() / TEMPERATURE
-            code = torch.multinomial(logits.softmax(-1), 1, generator=random).to(previous.device)
-            drawn.append(code + layout.shift)
-        previous = drawn[position]
-    return (torch.cat(drawn, 1)[:, layout.prefix :] - layout.shift).cpu()
+    from jukebox.sampling.engine import Window, listened
+    from jukebox.sampling.noise import noise_key
+    from jukebox.sampling.reference import ReferenceEngine
+    from jukebox.sampling.token import SamplingConfig
+
+    engine, nothing = ReferenceEngine(prior, slots=1), torch.zeros(0, dtype=torch.int64)
+    window = Window(
+        conditions=conditions,
+        known=nothing,
+        replay=nothing,
+        start=0,
+        key=noise_key(seed, 0, prior.config.level),
+        sampling=SamplingConfig(temperature=TEMPERATURE),
+    )
+    engine.begin(0, window)
+    return listened(engine.run(prior.config.codes_context))
