@@ -3,7 +3,6 @@
 import itertools
 import re
 import unicodedata
-from collections import defaultdict
 from fractions import Fraction
 
 from recipes.songbook.scores import repeats
@@ -291,11 +290,3 @@ def _foreign(verse: Verse) -> str | None:
     if len(words) >= 20 and common < COMMON_SHARE * len(words):
         return f"its words do not look English ({' '.join(words[:5])}), and the voices speak nothing else."
     return None
-
-
-def by_position(notes: tuple[Note, ...]) -> dict[Fraction, list[int]]:
-    """Pitches by where they start: what two readings of a score are compared by."""
-    found: dict[Fraction, list[int]] = defaultdict(list)
-    for note in notes:
-        found[note.start].append(note.pitch)
-    return {place: sorted(pitches) for place, pitches in found.items()}

@@ -190,10 +190,6 @@ class Session:
             )
         return found[0]
 
-    def has_level(self, level: int) -> bool:
-        """Whether some of a level is saved."""
-        return self._level_path(level).exists()
-
     def _level_path(self, level: int) -> Path:
         return self.folder / CODES / f"level_{level}.safetensors"
 
