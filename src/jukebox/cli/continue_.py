@@ -6,8 +6,11 @@ from pathlib import Path
 
 from jukebox.cli.songs import (
     add_sampling_options,
+    add_source_options,
     add_work_options,
     check_folder,
+    chosen_item,
+    given_codes,
     load_jukebox,
     parse_list,
     sampling_fields,
@@ -22,10 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("session", type=Path, metavar="SESSION", help="a folder that `jukebox generate` wrote")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of a longer song; needs --output")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the longer song's folder")
-    parser.add_argument("--levels", metavar="LIST", help="keep only these levels, as in 2; finer ones are written anew")
-    parser.add_argument("--item", metavar="NAME", help="which song of the session, as in song_take_1")
-    parser.add_argument("--start", type=float, metavar="S", help="keep what follows this second")
-    parser.add_argument("--duration", type=float, metavar="S", help="keep so many seconds (default: to the end)")
+    add_source_options(parser, "keep only these levels, as in 2; finer ones are written anew")
     add_sampling_options(parser)
     add_work_options(parser)
 
@@ -48,21 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
         if changes or any(getattr(arguments, name) is not None for name in kept):
             raise ConfigError("An unfinished song is finished as it was begun; other settings need --seconds and -o.")
         return write(jukebox, arguments.session, there, arguments)
-    from jukebox.sampling.request import Given, SongRequest
+    from jukebox.sampling.request import SongRequest
 
-    given = Given(
-        source=str(arguments.session.absolute()),
-        item=arguments.item,
-        levels=parse_list("--levels", arguments.levels, levels) or None,
-        start_s=arguments.start or 0.0,
-        duration_s=arguments.duration,
-    )
+    given = given_codes(arguments, arguments.session, parse_list("--levels", arguments.levels, levels) or None)
     fields_there = {field.name: getattr(there, field.name) for field in fields(there)}
     if arguments.item is not None:
-        song = next((song for song, _, name in there.item_names() if name == arguments.item), None)
-        if song is None:
-            names = ", ".join(name for _, _, name in there.item_names())
-            raise ConfigError(f"{arguments.session} has no song {arguments.item!r}; it has {names}.")
+        song, _ = chosen_item(there, arguments.item, arguments.session)
         fields_there |= {"songs": (there.songs[song],), "takes": 1, "first_take": 0}
     changes |= {"given": given, "prime": None, "seconds": arguments.seconds}
     return write(jukebox, check_folder(output), SongRequest(**(fields_there | changes)), arguments)

@@ -48,12 +48,7 @@ def place(model: "AnyModule", arguments: argparse.Namespace) -> "AnyModule":
     import torch
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    # Codes are those of the original only in float32: convolutions would use 10-bit mantissas otherwise.
-    torch.backends.cudnn.allow_tf32 = False
-    if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 or more.")
-        torch.set_num_threads(arguments.threads)
+    prepare_machine(arguments)
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
@@ -61,6 +56,18 @@ def place(model: "AnyModule", arguments: argparse.Namespace) -> "AnyModule":
         raise ConfigError(
             f"--device is {device!r}, which cannot be used ({reason}); use cpu or leave it out."
         ) from error
+
+
+def prepare_machine(arguments: argparse.Namespace) -> None:
+    """The original's precision on a GPU, and as many threads as the options say."""
+    import torch
+
+    # Codes are those of the original only in float32: convolutions would use 10-bit mantissas otherwise.
+    torch.backends.cudnn.allow_tf32 = False
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 or more.")
+        torch.set_num_threads(arguments.threads)
 
 
 def parse_levels(text: str | None, count: int) -> tuple[int, ...]:

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jukebox.cli.recording import prepare_machine
 from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
     from jukebox.pipeline import Jukebox
     from jukebox.sampling.events import Event, Progress
     from jukebox.sampling.generate import Options
-    from jukebox.sampling.request import LevelSettings, SongRequest
+    from jukebox.sampling.request import Given, LevelSettings, SongRequest
 
 FORMATS = ("flac", "wav", "ogg", "mp3")
 _LINE_EVERY_S = 10.0
@@ -55,6 +56,36 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         "model's; 1 is exact)",
     )
     parser.add_argument("--estimate", action="store_true", help="say what it would take, and stop")
+
+
+def add_source_options(parser: argparse.ArgumentParser, levels: str) -> None:
+    """Which codes of a session, or of a codes file, a song begins with; `levels` is the help for --levels."""
+    parser.add_argument("--levels", metavar="LIST", help=levels)
+    parser.add_argument("--item", metavar="NAME", help="which song of the session, as in song_take_1")
+    parser.add_argument("--start", type=float, metavar="S", help="begin at this second of it")
+    parser.add_argument("--duration", type=float, metavar="S", help="take so many seconds (default: to the end)")
+
+
+def given_codes(arguments: argparse.Namespace, source: Path, levels: "tuple[int, ...] | None") -> "Given":
+    """The codes that `add_source_options` names."""
+    from jukebox.sampling.request import Given
+
+    return Given(
+        source=str(source.absolute()),
+        item=arguments.item,
+        levels=levels,
+        start_s=arguments.start or 0.0,
+        duration_s=arguments.duration,
+    )
+
+
+def chosen_item(there: "SongRequest", name: str, session: Path) -> tuple[int, int]:
+    """The song and the take of a session's request that a name stands for."""
+    items = there.item_names()
+    found = next(((song, take) for song, take, known in items if known == name), None)
+    if found is None:
+        raise ConfigError(f"{session} has no song {name!r}; it has {', '.join(known for _, _, known in items)}.")
+    return found
 
 
 def sampling_fields(arguments: argparse.Namespace, levels: int) -> dict[str, Any]:
@@ -105,16 +136,9 @@ def parse_list(option: str, text: str | None, levels: int) -> tuple[int, ...]:
 
 def load_jukebox(model: str, arguments: argparse.Namespace) -> "Jukebox":
     """The model, on the device that the options name."""
-    import torch
-
     from jukebox.pipeline import load
 
-    # Codes are those of the original only in float32: convolutions would use 10-bit mantissas otherwise.
-    torch.backends.cudnn.allow_tf32 = False
-    if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 or more.")
-        torch.set_num_threads(arguments.threads)
+    prepare_machine(arguments)
     return load(model, arguments.device)
 
 

@@ -6,8 +6,11 @@ from typing import Any
 
 from jukebox.cli.songs import (
     add_sampling_options,
+    add_source_options,
     add_work_options,
     check_folder,
+    chosen_item,
+    given_codes,
     load_jukebox,
     parse_list,
     sampling_fields,
@@ -21,10 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("upsample", help="finer levels for codes that exist", description=__doc__)
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a codes file, or the folder of a session")
     parser.add_argument("--model", help="the model (default: that of the session)")
-    parser.add_argument("--levels", metavar="LIST", help="take only these levels of it (default: the coarsest)")
-    parser.add_argument("--item", metavar="NAME", help="which song of the session, as in song_take_1")
-    parser.add_argument("--start", type=float, metavar="S", help="begin at this second")
-    parser.add_argument("--duration", type=float, metavar="S", help="take so many seconds (default: to the end)")
+    add_source_options(parser, "take only these levels of it (default: the coarsest)")
     parser.add_argument("--artist", help="for a codes file (default: unknown)")
     parser.add_argument("--genre", help="for a codes file (default: unknown)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the new session's folder")
@@ -35,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Write the finer levels."""
     from jukebox.labels.labels import Labels
-    from jukebox.sampling.request import Given, SongRequest
+    from jukebox.sampling.request import SongRequest
     from jukebox.sampling.session import Session, is_session
 
     said = {name: getattr(arguments, name) for name in ("artist", "genre") if getattr(arguments, name) is not None}
@@ -43,11 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         there = Session(arguments.source).request()
         songs, takes, first = there.songs, there.takes, there.first_take
         if arguments.item is not None:
-            chosen = next((each for each in there.item_names() if each[2] == arguments.item), None)
-            if chosen is None:
-                names = ", ".join(name for _, _, name in there.item_names())
-                raise ConfigError(f"{arguments.source} has no song {arguments.item!r}; it has {names}.")
-            songs, takes, first = (there.songs[chosen[0]],), 1, chosen[1]
+            song, first = chosen_item(there, arguments.item, arguments.source)
+            songs, takes = (there.songs[song],), 1
         model, seed = arguments.model or there.model, there.seed
     else:
         model, songs, takes, first, seed = arguments.model, (Labels(**said),), 1, 0, 0
@@ -55,13 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError("No model is named; give --model, as a codes file does not know its priors.")
     folder, jukebox = check_folder(arguments.output), load_jukebox(model, arguments)
     levels = parse_list("--levels", arguments.levels, jukebox.model.top + 1) or (jukebox.model.top,)
-    given = Given(
-        source=str(arguments.source.absolute()),
-        item=arguments.item,
-        levels=levels,
-        start_s=arguments.start or 0.0,
-        duration_s=arguments.duration,
-    )
+    given = given_codes(arguments, arguments.source, levels)
     usual: dict[str, Any] = {"seed": seed, "takes": takes, "first_take": first}
     changes = usual | sampling_fields(arguments, jukebox.model.top + 1)
     request = SongRequest(model=model, songs=songs, given=given, **changes)
