@@ -15,10 +15,7 @@ The weights have the precision of the released files: matrices in half precision
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -170,12 +167,7 @@ def step_bytes(name: str, slots: int, half: bool) -> float:
 
 def run(*words: str, threads: int = 1) -> dict[str, float]:
     """The JSON that a fresh process of this file prints."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, __file__, *words, "--threads", str(threads)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return forward.run(*words, "--threads", str(threads), file=__file__, threads=threads)
 
 
 def against_peer(quick: bool, rounds: int, rates: tuple[float, float]) -> list[dict[str, float | str]]:

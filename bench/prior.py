@@ -162,10 +162,10 @@ def load_worker(side: str, folder: Path) -> dict[str, float]:
     }
 
 
-def run(*words: str) -> dict[str, float]:
-    """The JSON that a fresh process of this file prints."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, __file__, *words]
+def run(*words: str, file: str = __file__, threads: int = 1) -> dict[str, float]:
+    """The JSON that a fresh process of a benchmark prints last."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, file, *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")

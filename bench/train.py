@@ -13,10 +13,7 @@ released shape and losses, two windows of 65 536 samples.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 
 import prior as prior_bench
@@ -125,12 +122,7 @@ def worker(arguments: argparse.Namespace) -> dict[str, float]:
 
 def measure(side: str, work: str, steps: int) -> dict[str, float]:
     """The numbers of a fresh process."""
-    command = [sys.executable, __file__, "--worker", side, "--work", work, "--steps", str(steps)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"the {side} process failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return prior_bench.run("--worker", side, "--work", work, "--steps", str(steps), file=__file__)
 
 
 def gpu(peak_tflops: float) -> dict[str, float]:

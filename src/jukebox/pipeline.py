@@ -24,7 +24,7 @@ from jukebox.sampling.events import Event, Finished, Message, Saved
 from jukebox.sampling.generate import Options, generate
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
-from jukebox.sampling.plan import SongPlan, plan_song
+from jukebox.sampling.plan import SongPlan, hop_tokens, plan_song
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
@@ -226,7 +226,7 @@ class Jukebox:
         if known is None or known.words is None or lyrics is None or lyrics.alignment_head is None or not items:
             return {}
         context, alphabet = known.config.codes_context, known.words.alphabet
-        fraction = request.level(top).hop_fraction or known.hop_fraction
+        hop = hop_tokens(request, self.model, top)
         prior, found = self._parts.prior(top).to(self.device, self._dtype).eval(), {}
         for item in items:
             weights = align(
@@ -234,7 +234,7 @@ class Jukebox:
                 finished.codes[item.name][top],
                 item.tokens[top],
                 lambda start, item=item: item.span(grid, top, start, context),
-                max(1, int(fraction * context)),
+                hop,
             )
             text = alphabet.decode(item.tokens[top].lyric_tokens)
             found[item.name] = sung_lyrics(text, weights, grid.tokens_per_second(top))

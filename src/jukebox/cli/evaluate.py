@@ -13,7 +13,6 @@ from jukebox.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from jukebox.data.collection import Split
     from jukebox.data.dataset import Dataset
-    from jukebox.data.shards import Tokens
 
 SPLITS = ("train", "validation", "all")
 
@@ -178,7 +177,6 @@ def _predict(arguments: argparse.Namespace) -> None:
 def _count(arguments: argparse.Namespace) -> None:
     import dataclasses
 
-    from jukebox.checkpoints.codes import codebook_fingerprint
     from jukebox.data import shards
     from jukebox.data.crops import AudioCrops
     from jukebox.evaluation import plots
@@ -187,7 +185,7 @@ def _count(arguments: argparse.Namespace) -> None:
     model = load_model(arguments)
     if (arguments.data / shards.DESCRIPTION).is_file():
         tokens = shards.Tokens.open(arguments.data)
-        _check_fingerprint(tokens, codebook_fingerprint(model), arguments.model)
+        tokens.check_made_by(model, arguments.model, "name the model that made the codes")
         counts = count_tokens(tokens, _split(arguments), progress)
     else:
         dataset = _dataset(arguments.data, model.config.sample_rate)
@@ -275,14 +273,6 @@ def _dataset(path: Path, sample_rate: int | None) -> "Dataset":
             f"with --sample-rate {sample_rate}."
         )
     return dataset
-
-
-def _check_fingerprint(tokens: "Tokens", fingerprint: str, model: str) -> None:
-    if tokens.fingerprint != fingerprint:
-        raise DataError(
-            f"{tokens.folder} was tokenised by {tokens.model} with the codebooks {tokens.fingerprint}; {model} has "
-            f"{fingerprint}: name the model that made the codes."
-        )
 
 
 def _write(arguments: argparse.Namespace, results: Mapping[str, Any]) -> Path | None:

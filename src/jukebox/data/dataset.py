@@ -39,6 +39,14 @@ class Dataset(Collection):
             alphabet=alphabet,
         )
 
+    def check_rate(self, sample_rate: int, name: str = "the model") -> None:
+        """Raise DataError where the sound has another sample rate than a model; `name` is the model's."""
+        if self.sample_rate != sample_rate:
+            raise DataError(
+                f"{self.folder} has a sample rate of {self.sample_rate} Hz, {name} one of {sample_rate} Hz: prepare "
+                f"the data with --sample-rate {sample_rate}."
+            )
+
     def path(self, song: Song) -> Path:
         """The sound file of a song."""
         return self.folder / AUDIO / f"{song.name}.flac"

@@ -15,10 +15,12 @@ from jaxtyping import UInt16
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.checkpoints.files import replacing
 from jukebox.data.collection import Collection, Song, read_description, read_names, read_songs
 from jukebox.errors import DataError
 from jukebox.labels.timing import TimeGrid
+from jukebox.vqvae.vqvae import VQVAE
 
 FORMAT, SHARD_FORMAT = "jukebox-tokens-1", "jukebox-shard-1"
 DESCRIPTION, SHARDS = "tokens.json", "shards"
@@ -150,6 +152,15 @@ class Tokens(Collection):
         shard, before_samples = self._places[song.key, song.digest]
         start = before_samples // self.hops[level]
         return _mapped(shard.path, level)[start : start + song_codes(song.length_samples, self.hops, level)]
+
+    def check_made_by(self, vqvae: VQVAE, name: str, advice: str) -> None:
+        """Raise DataError where the codes are not of a VQ-VAE's codebooks; `name` is its, `advice` what to do."""
+        found = codebook_fingerprint(vqvae)
+        if found != self.fingerprint:
+            raise DataError(
+                f"{self.folder} was tokenised by {self.model} with the codebooks {self.fingerprint}; {name} has "
+                f"{found}: {advice}."
+            )
 
     @cached_property
     def _places(self) -> dict[tuple[str, str], tuple[Shard, int]]:

@@ -126,11 +126,7 @@ def tokenize(
         CheckpointError: the model cannot be loaded, or a file cannot be written.
     """
     model = load_vqvae(config.model)
-    if model.config.sample_rate != dataset.sample_rate:
-        raise DataError(
-            f"{dataset.folder} has a sample rate of {dataset.sample_rate} Hz, {config.model} one of "
-            f"{model.config.sample_rate} Hz: prepare the data with --sample-rate {model.config.sample_rate}."
-        )
+    dataset.check_rate(model.config.sample_rate, config.model)
     fingerprint = codebook_fingerprint(model)
     description = {
         "format": FORMAT,

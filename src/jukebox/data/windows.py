@@ -140,11 +140,7 @@ class EncodedCrops:
             DataError: the crops have another sample rate than the model, or are no whole number of codes long.
         """
         config, dataset = model.config, crops.dataset
-        if dataset.sample_rate != config.sample_rate:
-            raise DataError(
-                f"{dataset.folder} has a sample rate of {dataset.sample_rate} Hz, the model one of "
-                f"{config.sample_rate} Hz: prepare the data with --sample-rate {config.sample_rate}."
-            )
+        dataset.check_rate(config.sample_rate)
         self.crops, self.model, self.level = crops, model, level
         self._grid = TimeGrid(sample_rate=config.sample_rate, hops=config.hops)
         length = crops.config.length_samples
@@ -196,7 +192,7 @@ def _ratio(grid: TimeGrid, level: int) -> int:
     """Codes of a level to one of the level above; 1 at the top."""
     if not 0 <= level < len(grid.hops):
         raise DataError(f"There is no level {level}: these codes have the levels 0 to {len(grid.hops) - 1}.")
-    return grid.hops[level + 1] // grid.hops[level] if level + 1 < len(grid.hops) else 1
+    return grid.ratio(level)
 
 
 def _extent(song: Song, grid: TimeGrid, unit: int) -> Extent:

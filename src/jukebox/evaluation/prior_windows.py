@@ -4,7 +4,6 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.checkpoints.load import load_vqvae
 from jukebox.config import PriorConfig
 from jukebox.data.collection import Song, Split
@@ -107,8 +106,5 @@ def _check_codes(tokens: Tokens, config: PriorConfig, vqvae: VQVAE | None, name:
             f"{tokens.folder} has codes of {tokens.codebook_sizes[config.level]} entries at level {config.level}; the "
             f"prior was made for {config.codebook_size}: give the codes of its VQ-VAE."
         )
-    if vqvae is not None and codebook_fingerprint(vqvae) != tokens.fingerprint:
-        raise DataError(
-            f"{tokens.folder} was tokenised by {tokens.model} with the codebooks {tokens.fingerprint}; {name} has "
-            f"{codebook_fingerprint(vqvae)}: tokenise the data with the VQ-VAE that the prior belongs to."
-        )
+    if vqvae is not None:
+        tokens.check_made_by(vqvae, name, "tokenise the data with the VQ-VAE that the prior belongs to")

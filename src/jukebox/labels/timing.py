@@ -100,6 +100,10 @@ class TimeGrid(Config):
         """How many seconds a number of tokens of a level stand for."""
         return self.seconds(self.token_samples(level, tokens))
 
+    def ratio(self, level: int) -> int:
+        """Tokens of a level to one of the level above; 1 at the top."""
+        return self._hop(level + 1) // self._hop(level) if level + 1 < len(self.hops) else 1
+
     def tokens_per_second(self, level: int) -> float:
         """The token rate of a level: 344.53 at the top of the released models, 5512.5 at the bottom."""
         return self.sample_rate / self._hop(level)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from jukebox.config import PriorConfig
+from jukebox.nn.memory import free_host_bytes, size_text
 from jukebox.nn.unallocated import unallocated
 from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window
@@ -130,11 +131,7 @@ def memory_bytes(device: torch.device) -> int | None:
     """Memory that is free on a device; None where nobody says."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return None
+    return free_host_bytes()
 
 
 def estimate(
@@ -155,17 +152,13 @@ def estimate(
         expected = "does not fit" if seconds is None else _duration(seconds)
         lines.append(
             f"{found.level:>5}{found.tokens:>10,}{found.windows:>9,}{found.slots:>9}{found.operations:>12.2e}"
-            f"{_size(found.weight_bytes):>11}{_size(found.state_bytes):>14}{expected:>16}"
+            f"{size_text(found.weight_bytes):>11}{size_text(found.state_bytes):>14}{expected:>16}"
         )
     most = max((found.weight_bytes + found.state_bytes for found in levels), default=0)
-    there = "an unknown amount" if free is None else _size(free)
-    lines.append(f"Memory: {_size(most)} at most, of {there} free: it {'fits' if fits else 'does not fit'}.")
+    there = "an unknown amount" if free is None else size_text(free)
+    lines.append(f"Memory: {size_text(most)} at most, of {there} free: it {'fits' if fits else 'does not fit'}.")
     lines.append(f"Time expected on this machine: {_duration(total_s)}" + ("" if fits else " for the levels that fit"))
     return "\n".join([*plan.notes, *lines])
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _duration(seconds: float) -> str:

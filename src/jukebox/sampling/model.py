@@ -81,7 +81,7 @@ class SongModel:
 
     def unit(self, level: int) -> int:
         """Tokens of a level for each token of the level above; 1 at the top."""
-        return 1 if level == self.top else self.grid.hops[level + 1] // self.grid.hops[level]
+        return self.grid.ratio(level)
 
     def level(self, level: int) -> LevelModel:
         """A level that has a prior; raises ConfigError where it has none."""

@@ -218,11 +218,10 @@ def _total_samples(request: SongRequest, model: SongModel, song: int, end: int, 
 
 def _level_plan(request: SongRequest, model: SongModel, level: int, length: int, items: Sequence[Item]) -> LevelPlan:
     settings, known = request.level(level), model.level(level)
-    tokens, context = length // model.grid.hops[level], known.config.codes_context
-    fraction = known.hop_fraction if settings.hop_fraction is None else settings.hop_fraction
+    tokens = length // model.grid.hops[level]
     layout = LevelWindows(
-        context=context,
-        hop=max(1, int(fraction * context)),
+        context=known.config.codes_context,
+        hop=hop_tokens(request, model, level),
         unit=model.unit(level),
         chains=_parts(request, model, level),
         one_window=settings.one_window,
@@ -233,6 +232,13 @@ def _level_plan(request: SongRequest, model: SongModel, level: int, length: int,
         sampling=settings.sampling(known.temperature),
         chains=tuple(plan_chains(tokens, len(item.given.get(level, ())), layout) for item in items),
     )
+
+
+def hop_tokens(request: SongRequest, model: SongModel, level: int) -> int:
+    """Tokens from one window of a level to the next, at least 1: as asked, or as is usual for the model."""
+    asked, known = request.level(level).hop_fraction, model.level(level)
+    fraction = known.hop_fraction if asked is None else asked
+    return max(1, int(fraction * known.config.codes_context))
 
 
 def _parts(request: SongRequest, model: SongModel, level: int) -> int:

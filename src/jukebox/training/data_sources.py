@@ -41,11 +41,7 @@ def sound_sources(data: DataConfig, sample_rate: int, say: Say) -> Sources:
         raise DataError(
             f"{data.path} holds codes; a VQ-VAE learns from sound: name a folder of `jukebox data prepare`."
         )
-    if dataset.sample_rate != sample_rate:
-        raise DataError(
-            f"{data.path} has a sample rate of {dataset.sample_rate} Hz, the model one of {sample_rate} Hz: prepare "
-            f"the data with --sample-rate {sample_rate}."
-        )
+    dataset.check_rate(sample_rate)
     return _both(data, say, lambda config, split: AudioCrops(dataset, config, split))
 
 

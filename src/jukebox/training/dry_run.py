@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from threading import Event
 
 import torch
 
 from jukebox.errors import TrainingError
+from jukebox.nn.memory import free_host_bytes, size_text
 from jukebox.training.loop import Trainer
 from jukebox.training.memory import Memory
 from jukebox.training.recipe import Recipe
@@ -24,8 +24,8 @@ def report(memory: Memory, recipe: Recipe, devices: int) -> str:
     parts = ("weights", "gradients", "moments", "average", "activations", "workspace")
     lines = [
         f"parameters  {memory.parameters / 1e6:.1f} M, {memory.trained / 1e6:.1f} M of them trained",
-        f"memory      {_size(memory.total)} on each device: {run.precision}, {blocks}, {shares}",
-        *(f"  {name:<12}{_size(getattr(memory, name))}" for name in parts),
+        f"memory      {size_text(memory.total)} on each device: {run.precision}, {blocks}, {shares}",
+        *(f"  {name:<12}{size_text(getattr(memory, name))}" for name in parts),
     ]
     return "\n".join(lines)
 
@@ -34,7 +34,7 @@ def refuse_too_large(memory: Memory, available: int, where: str) -> None:
     """Raise TrainingError where a run would not fit."""
     if memory.total > available:
         raise TrainingError(
-            f"The run takes {_size(memory.total)} on each device and {where} has {_size(available)}: set "
+            f"The run takes {size_text(memory.total)} on each device and {where} has {size_text(available)}: set "
             "run.recompute=true, a smaller run.micro_batch or run.precision=bfloat16, or share it with torchrun."
         )
 
@@ -43,11 +43,8 @@ def available_bytes(device: torch.device) -> int:
     """What a device has for a run: all memory of a GPU, what is free of the machine's."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 1 << 62  # a system that does not say: refuse nothing
+    free = free_host_bytes()
+    return 1 << 62 if free is None else free  # a system that does not say: refuse nothing
 
 
 def probe(trainer: Trainer, clock: Callable[[], float] = time.perf_counter) -> str:
@@ -71,9 +68,5 @@ def probe(trainer: Trainer, clock: Callable[[], float] = time.perf_counter) -> s
     text = f"speed       {rate:.0f} {unit}/s, {spent_s:.3g} s a step in {PROBE_STEPS} steps; all {run.steps} steps: "
     text += f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
     if workers.device.type == "cuda":
-        text += f"\npeak        {_size(torch.cuda.max_memory_allocated())} on this device"
+        text += f"\npeak        {size_text(torch.cuda.max_memory_allocated())} on this device"
     return text
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

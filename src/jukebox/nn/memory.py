@@ -1,0 +1,17 @@
+"""How much memory this machine has left, and how amounts of it are written."""
+
+from pathlib import Path
+
+
+def free_host_bytes() -> int | None:
+    """What programs may still take of the machine's memory; None on a system that does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+
+
+def size_text(count: int) -> str:
+    """Bytes for people: 0.35 GB, 12.5 MB."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
