@@ -82,7 +82,7 @@ def _syllables(events: list[_Lyric]) -> list[tuple[Fraction, Word]]:
     kept = [e for e in kept if e.text.strip()]
     spaced = sum(e.text != e.text.strip() for e in kept) > len(kept) / 4
     words = []
-    for event, after in zip(kept, [*kept[1:], _Lyric(Fraction(0), " ")], strict=True):
+    for event, after in itertools.zip_longest(kept, kept[1:], fillvalue=_Lyric(Fraction(0), " ")):
         text = event.text.strip()
         hyphen = text.endswith("-") and len(text) > 1
         together = spaced and not event.text[-1:].isspace() and not after.text[:1].isspace()
