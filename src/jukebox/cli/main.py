@@ -21,7 +21,10 @@ COMMANDS = {
     "reconstruct": ("jukebox.cli.reconstruct", "a recording through the VQ-VAE, with how close each level comes"),
     "data": ("jukebox.cli.data", "a folder of music into datasets of sound and of codes"),
     "train": ("jukebox.cli.train", "a recipe into a model of your own, or a fine-tune of another"),
-    "evaluate": ("jukebox.cli.evaluate", "how good a model is: reconstruction, likelihood, codebook, distribution"),
+    "evaluate": (
+        "jukebox.cli.evaluate",
+        "how good a model is: reconstruction, likelihood, alignment, codebook, distribution",
+    ),
     "weights": ("jukebox.cli.weights", "list, download, import, export, inspect and verify model files"),
 }
 """Each command's module, which has `add_parser(subparsers)` and `run(arguments) -> int`, and its one-line help."""
