@@ -125,12 +125,12 @@ def test_alignment_and_lies(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     copy = folder / "timed"
     shutil.copytree(folder / "tokens", copy)
     write_songs(copy, songs)
-    model, words = folder / "cross" / "top", ("--windows", 8, "--split", "all")
+    model, words = folder / "cross" / "top", ("--windows", 30, "--split", "all")
     found = run(folder, "alignment", copy, "--model", model, *words)
     assert [(row["layer"], row["head"]) for row in found["heads"]] == [(3, 0)]
     assert found["windows"] >= 1
     assert "layer 3, head 0" in capsys.readouterr().out
-    contrasts = run(folder, "likelihood", copy, "--model", model, *words)["contrasts"]
+    contrasts = run(folder, "likelihood", copy, "--model", model, "--batch", 8, *words)["contrasts"]
     assert [row["name"] for row in contrasts] == ["another artist and genre", "words shuffled"]
     assert all(0 <= row["truth_is_better"] <= 1 for row in contrasts)
     refusal = refused(capsys, "alignment", folder / "tokens", "--model", model)
