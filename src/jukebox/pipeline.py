@@ -20,13 +20,13 @@ from jukebox.labels.labels import Labels
 from jukebox.models import Parts, find
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine
+from jukebox.sampling.engines import engine_for
 from jukebox.sampling.estimate import estimate
 from jukebox.sampling.events import Event, Finished, Message, Saved
 from jukebox.sampling.generate import Options, generate
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.plan import SongPlan, hop_tokens, plan_song
-from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
 from jukebox.vqvae.streaming import decode_stream
@@ -118,7 +118,7 @@ class Jukebox:
 
     def engine(self, level: int, slots: int) -> Engine:
         """An engine with the prior of a level; its weights are freed when it is dropped."""
-        return ReferenceEngine(self._parts.prior(level).to(self.device, self._dtype), slots)
+        return engine_for(self._parts.prior(level).to(self.device, self._dtype), slots)
 
     def fingerprint(self) -> str:
         """A short name of what decides its bytes: weights and configurations."""

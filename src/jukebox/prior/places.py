@@ -24,15 +24,15 @@ class Places:
 
     Args:
         write: slots of the new keys and values.
-        groups: in how many runs of slots, of which one is looked at, a cache is cut; 1 where all is looked at.
-        read: those runs of all items, keys first; None where there is one.
+        count: how many slots of each item are looked at.
+        read: the first of them where it is the same for all items; else which runs of so many, by kind, item and head.
         mask: added to the logits.
         blind: items that see nothing; None where all see something.
     """
 
     write: Sequence[Int64[Tensor, "items kinds heads"]]
-    groups: int
-    read: Sequence[Int64[Tensor, " kinds_items_heads"]] | None
+    count: int
+    read: Sequence[int | Int64[Tensor, " kinds_items_heads"]]
     mask: Sequence[Float[Tensor, "items_heads 1 keys"]]
     blind: Sequence[Bool[Tensor, "items 1"] | None]
 
@@ -52,9 +52,12 @@ def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tenso
     slots = _slot(pattern, kept, positions)
     write = runs.transpose(0, 1) * slots_of(pattern, context) + slots[..., None, None]
     keys, groups, group = _looked_at(pattern, kept, positions)
-    read = None
+    count = pattern.empty_keys + keys.shape[-1]
+    read: list[int | Tensor] = [0] * len(positions)
     if groups > 1:
-        read = (runs * groups + group[:, None, :, None]).flatten(1).unbind()
+        each = (runs * groups + group[:, None, :, None]).flatten(1).unbind()
+        same, first = (group == group[:, :1]).all(1).tolist(), (group[:, 0] * count).tolist()
+        read = [begin if alike else mixed for begin, alike, mixed in zip(first, same, each, strict=True)]
     queries = positions[..., None]
     visible = F.pad(pattern.sees(queries, keys) & (keys >= 0), (pattern.empty_keys, 0), value=True)
     blind = queries < pattern.blind
@@ -64,7 +67,7 @@ def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tenso
     some = blind.any(1).flatten().tolist()
     return Places(
         write=write.unbind(),
-        groups=groups,
+        count=count,
         read=read,
         mask=mask.unbind(),
         blind=[each if there else None for each, there in zip(blind.unbind(), some, strict=True)],

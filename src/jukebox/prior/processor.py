@@ -26,7 +26,7 @@ from jukebox.prior.transformer import Layer
 Rows = Float[Tensor, "rows width"]
 
 # Numbers of the largest mask of a block of steps, and steps in a block.
-_MASK, _STEPS = 1 << 17, 16
+_MASK, _STEPS = 1 << 18, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,14 +196,13 @@ class _Layer:
                 self._turn(projected, block, step)
             pairs = projected.as_strided((items, 2, heads, width), (3 * inner, inner, width, 1), inner)
             self._flat.index_put_((places.write[step],), pairs)
-            keys, values, blind = self._keys, self._values, places.blind[step]
-            if places.read is not None:
-                seen = self._flat.view(-1, self.cache.shape[3] // places.groups, width)
-                keys, values = seen.index_select(0, places.read[step]).view(2, items * heads, -1, width).unbind()
+            count, read, blind = places.count, places.read[step], places.blind[step]
+            if isinstance(read, int):
+                keys, values = self._keys.narrow(2, read, count), self._values.narrow(1, read, count)
+            else:
+                runs = self._flat.view(-1, count, width).index_select(0, read)
+                keys, values = runs.view(2, items * heads, count, width).unbind()
                 keys = keys.transpose(1, 2)
-            elif keys.shape[2] > places.mask[step].shape[2]:  # the last slot is nobody's
-                count = places.mask[step].shape[2]
-                keys, values = keys.narrow(2, 0, count), values.narrow(1, 0, count)
             queries = projected.as_strided((items, heads, width), (3 * inner, width, 1))
             queries = queries.reshape(items * heads, 1, width)
             logits = torch.baddbmm(places.mask[step], queries, keys, alpha=self._scale)

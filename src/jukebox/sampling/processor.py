@@ -1,5 +1,6 @@
 """The engine for processors: the prior's step as few operations (`prior.processor`), a block of steps at a time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +17,8 @@ from jukebox.sampling.reading import CHUNK, read_window
 from jukebox.sampling.threads import threads_for
 from jukebox.sampling.token import Choice, SamplingConfig
 
-# Rows of noise that are made at once.
-_NOISE_ROWS = 64
+# Rows of noise that are made at once: more would not stay in the processor's cache.
+_NOISE_ROWS = 32
 
 
 @dataclass
@@ -124,12 +125,10 @@ class ProcessorEngine:
         furthest = max(item.position for item in items)
         assert furthest + steps <= self.config.transformer.context, "a window would be written past its end"
         self._choice = self._choice or Choice.of([item.sampling for item in items], vocabulary, torch.device("cpu"))
-        steps = min(steps, max(1, _NOISE_ROWS // len(items)))
         block = self._step.block([item.position for item in items], steps)
-        steps = len(block.positions)
-        noise, tokens, drawn = self._noises(steps), torch.tensor([item.previous for item in items]), []
-        for index in range(steps):
-            tokens = self._choice.draw(self._step.logits(tokens, block, index), noise[index])
+        steps, tokens, drawn = len(block.positions), torch.tensor([item.previous for item in items]), []
+        for index, noise in zip(range(steps), self._noises(steps), strict=True):
+            tokens = self._choice.draw(self._step.logits(tokens, block, index), noise)
             for row, item in enumerate(items):
                 if item.replay:
                     tokens[row] = item.replay.pop(0)
@@ -138,9 +137,10 @@ class ProcessorEngine:
             item.position, item.place, item.previous = item.position + steps, item.place + steps, previous
         return torch.stack(drawn, 1)
 
-    def _noises(self, steps: int) -> tuple[Tensor, ...]:
-        """The noise of every step of every item."""
+    def _noises(self, steps: int) -> Iterator[Tensor]:
+        """The noise of all items, step after step."""
         keys, places = (torch.tensor([getattr(item, name) for item in self._items]) for name in ("key", "place"))
-        later = (places + torch.arange(steps)[:, None]).flatten()
-        noise = self._noise(keys.repeat(steps), later, self._prior.layout.vocabulary)
-        return noise.unflatten(0, (steps, len(keys))).unbind()
+        for later in torch.arange(steps).split(max(1, _NOISE_ROWS // len(keys))):
+            rows = (places + later[:, None]).flatten()
+            noise = self._noise(keys.repeat(len(later)), rows, self._prior.layout.vocabulary)
+            yield from noise.unflatten(0, (len(later), len(keys))).unbind()
