@@ -11,13 +11,10 @@ from torch import Tensor
 from jukebox.config import PriorConfig
 from jukebox.prior.prior import Prior
 from jukebox.prior.step import ROWS
-from jukebox.prior.token_stack import before
-from jukebox.sampling.engine import NoiseSource, Window, listened
+from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.noise import gumbel
+from jukebox.sampling.reading import CHUNK, read_window
 from jukebox.sampling.token import Choice, SamplingConfig
-
-# Positions that are read at once. Part of the arithmetic: in other pieces attention would round otherwise.
-CHUNK = 1024
 
 # Multiplications in the largest product of a call that make a second thread worth waiting for. Below, threads that
 # wait for each other cost more than they bring, on a busy machine many times the work itself.
@@ -77,18 +74,9 @@ class ReferenceEngine:
             self._begin(slot, window)
 
     def _begin(self, slot: int, window: Window) -> None:
-        prior, device, known = self._prior, self._positions.device, len(window.known)
-        assert known + len(window.replay) <= self.config.codes_context, "there is no place left in the window"
-        conditions = window.conditions.to(device)
-        item = self._state.items(slot, slot + 1).at(torch.zeros_like(self._positions[:1]), 0)
-        prior.fill(item, conditions)
-        tokens = prior.layout.tokens(listened(window.known).to(device)[None], conditions.lyrics)
-        count = tokens.shape[1]
-        for part in before(tokens).split(CHUNK, 1) if count else ():
-            # The token before a part is the last of the one before it, which `before` of the whole sees to.
-            item = prior.read(part, item)
-        values = {"previous": tokens[0, -1] if count else 0, "positions": count, "moves": 1, "keys": window.key}
-        for name, value in (values | {"places": window.start + known}).items():
+        count, previous = read_window(self._prior, self._state.items(slot, slot + 1), window)
+        values = {"previous": previous, "positions": count, "moves": 1, "keys": window.key}
+        for name, value in (values | {"places": window.start + len(window.known)}).items():
             getattr(self, f"_{name}")[slot] = value
         self._taken[slot] = _Slot(sampling=window.sampling, replay=window.replay.tolist(), position=count)
         self._choice = None
