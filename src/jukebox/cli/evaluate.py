@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jukebox import presets
 from jukebox.cli.progress import progress
 from jukebox.cli.recording import add_model_options, load_model, parse_levels, place
 from jukebox.errors import ConfigError, DataError
@@ -46,7 +47,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "distribution",
         "Fréchet distance of collections of sound or of reconstructions",
         _compare,
-        model=False,
+        model=None,
     )
     distribution.add_argument("data", type=Path, metavar="REFERENCE", help="a DATASET of sound, or a folder of files")
     distribution.add_argument("others", type=Path, nargs="*", metavar="OTHER", help="the same, compared with it")
@@ -58,10 +59,10 @@ def _action(
     name: str,
     text: str,
     run: Any,
-    model: bool = True,
+    model: str | None = presets.MINI,
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=text)
-    add_model_options(parser, required=model)
+    add_model_options(parser, default=model)
     parser.add_argument("--split", choices=SPLITS, default="validation", help="which songs (default: validation)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pieces (default 0)")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write JSON and plots there")
