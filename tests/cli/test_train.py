@@ -39,6 +39,11 @@ vqvae: MODEL
 run: {steps: 4, batch: 2, save_every_steps: 2, log_every_steps: 2, evaluate_every_steps: 4, sample_every_steps: 4}
 """
 
+ALIGNED = [
+    "model.transformer.attention=RCD",
+    "model.lyrics={tokens: 8, vocabulary: 80, loss_weight: 0.4, alignment_layer: 2, alignment_head: 0}",
+]
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -118,6 +123,8 @@ def test_a_dry_run_measures_and_writes_nothing(place: Path, capsys: pytest.Captu
         ("prior", ["-o", "RUN", "vqvae=null"], "PriorRecipe.vqvae is None; expected a VQ-VAE's folder"),
         ("prior", ["-o", "RUN", "model.labels.artists=2"], "LabelConfig.artists is 2; the data need 3"),
         ("prior", ["-o", "RUN", "model.labels.min_duration_s=30"], "No song is left to train on"),
+        ("prior", ["-o", "RUN", "alignment.weight=0.1"], "This prior has no alignment head"),
+        ("prior", ["-o", "RUN", "alignment.weight=0.1", *ALIGNED], "knows of no song when its words are sung"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -1,5 +1,6 @@
 """A prior's windows: the codes of their songs, aligned with those above, with the labels of their place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from jukebox.checkpoints.load import load_vqvae
+from jukebox.data.collection import timed_texts
 from jukebox.data.crops import AudioCrops, CropConfig
 from jukebox.data.dataset import Dataset
 from jukebox.data.shards import Tokens
@@ -15,7 +17,7 @@ from jukebox.data.windows import EncodedCrops, TokenCrops, Window
 from jukebox.errors import DataError
 from jukebox.labels.labels import LabelEncoder
 from jukebox.labels.vocabulary import Vocabulary
-from tests.data.collections import dataset, save_tiny
+from tests.data.collections import RATE, dataset, save_tiny
 
 CONFIG = CropConfig(seed=3)
 
@@ -99,6 +101,33 @@ def test_a_prior_is_told_numbers_of_its_own_names(folder: Path) -> None:
     seen = {(crop.song.artist, crop.labels.artist_id) for crop in map(crops.take, range(len(crops)))}
     assert seen == {("Artist 0", 0), ("Artist 1", 2)}
     assert len(crops.take(0).labels.lyric_tokens) == 6
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_windows_know_which_word_is_sung_at_each_code(folder: Path, encoded: bool) -> None:
+    """Planted times: 'la' from 0.3 to 0.7 s, 'dum' from 1.0 to 1.9 s, of all songs with lyrics."""
+    timed = timed_texts([(0.3, 0.7, "la"), (1.0, 1.9, "dum")])
+    if encoded:
+        sound = Dataset.open(folder / "dataset")
+        sound = replace(sound, songs=tuple(replace(s, lyric_times=timed) if s.lyrics else s for s in sound.songs))
+        audio = AudioCrops(sound, replace(CONFIG, length_samples=64 * 128), None, encoder=sound.label_encoder(16))
+        crops, alphabet = EncodedCrops(audio, load_vqvae(folder / "model"), 2), sound.alphabet
+    else:
+        tokens = Tokens.open(folder / "tokens")
+        tokens = replace(tokens, songs=tuple(replace(s, lyric_times=timed) if s.lyrics else s for s in tokens.songs))
+        crops, alphabet = (
+            TokenCrops(tokens, CONFIG, None, Window(level=2, context=64, lyric_window=16)),
+            tokens.alphabet,
+        )
+    heard = 0
+    for crop in map(crops.take, range(len(crops))):
+        assert crop.sung.shape == (64, 2)
+        for code, (first, end) in enumerate(crop.sung.tolist()):
+            second = (crop.labels.span.offset_samples + (code + 0.5) * 128) / RATE
+            word = next((w.text for w in timed if crop.song.lyrics and w.start_s <= second < w.end_s), "")
+            assert alphabet.decode(crop.labels.lyric_tokens[first:end]) == word if word else first == end == -1
+            heard += bool(word)
+    assert heard
 
 
 def test_windows_that_the_codes_do_not_have(folder: Path) -> None:

@@ -39,6 +39,7 @@ class Source:
                 if lyrics
                 else (),
             ),
+            sung=torch.full((config.codes_context, 2), -1),
             song=some_song(),
         )
 

@@ -1,5 +1,6 @@
 """Given times say which character is sung, and so which lyrics a window is shown."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,42 @@ def test_places_move_with_the_clean_up() -> None:
     times = LyricTimes.of(lyrics, timed, V3_ALPHABET, RATE)
     cleaned = V3_ALPHABET.clean(lyrics)
     assert times.characters == (0, cleaned.index("\n"), cleaned.index("end"), len(cleaned))
+
+
+def test_what_is_sung_is_known_to_the_sample() -> None:
+    times = LyricTimes.of(LYRICS, TIMED, V3_ALPHABET, RATE)
+    moments = np.array([0, 999.5, 1000, 1199.5, 1200, 1999, 2000, 2099.9, 2100, 2499, 2500, 9999], np.float64)
+    silent, first, second, third = (-1, -1), (0, 10), (12, 23), (24, 34)
+    expected = [silent, silent, first, first, silent, silent, second, second, third, third, silent, silent]
+    assert [tuple(pair) for pair in times.sung_at(moments).tolist()] == expected
+
+
+@pytest.mark.parametrize("lyric_window", [6, 11, 34, 40])
+def test_every_code_has_the_tokens_that_are_sung_in_its_middle(lyric_window: int) -> None:
+    """A code's tokens, read in the window, are what of the line the window is shown; padding comes before them."""
+    encoder = LabelEncoder(
+        vocabulary=Vocabulary.from_songs([]), alphabet=V3_ALPHABET, lyric_window=lyric_window, sample_rate=RATE
+    )
+    song, codes = encoder.song(Labels(lyrics=LYRICS, lyric_times=TIMED)), 64
+    span = SongSpan(total_length_samples=30 * RATE, offset_samples=8 * RATE, window_length_samples=16 * RATE)
+    sung, tokens = song.sung(span, codes), song.window(span).lyric_tokens
+    shown = [index for index in song.lyric_indices(span) if index >= 0]
+    heard = 0
+    for code, (first, end) in enumerate(sung.tolist()):
+        second = 8 + (code + 0.5) / 4
+        line = next(((a, b) for t, (a, b) in zip(TIMED, places(LYRICS, TIMED) or (), strict=True)
+                     if t.start_s <= second < t.end_s), (0, 0))  # fmt: skip
+        text = "".join(LYRICS[index] for index in shown if line[0] <= index < line[1])
+        assert V3_ALPHABET.decode(tokens[first:end]) == text if text else (first, end) == (-1, -1)
+        heard += bool(text)
+    assert heard
+
+
+def test_nothing_is_sung_where_nobody_knows_when() -> None:
+    encoder = LabelEncoder(vocabulary=Vocabulary.from_songs([]), alphabet=V3_ALPHABET, lyric_window=5)
+    span = SongSpan(total_length_samples=1000, offset_samples=0, window_length_samples=100)
+    for labels in (Labels(lyrics=LYRICS), Labels()):
+        assert (encoder.song(labels).sung(span, 4) == -1).all()
 
 
 def test_a_window_is_shown_what_is_sung_in_its_middle() -> None:

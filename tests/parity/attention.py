@@ -64,7 +64,7 @@ def _loaded(module: AnyAttention, weights: dict[str, Tensor]) -> AnyAttention:
 
 def _cross(module: CrossAttention, io: dict[str, Tensor]) -> Iterator[Check]:
     pairs = module.pairs(io["encoder_kv"])
-    found, weights = module(io["x"], pairs, want_weights=True)
+    found, weights = module(io["x"], pairs, heads=slice(None))
     yield close("attn_weights", weights, io["attn_weights"], absolute=WEIGHTS)
     steps = torch.cat([module(x, pairs)[0] for x in io["x"].split(1, 1)], 1)
     for name in ("out", "out_train"):
@@ -74,7 +74,9 @@ def _cross(module: CrossAttention, io: dict[str, Tensor]) -> Iterator[Check]:
 
 def _self(module: SelfAttention, config: TransformerConfig, io: dict[str, Tensor]) -> Iterator[Check]:
     shows = "attn_weights" in io
-    whole, weights = module(io["x"], Span(0, config.context, config.context, io["x"].device), (), want_weights=shows)
+    whole, weights = module(
+        io["x"], Span(0, config.context, config.context, io["x"].device), (), heads=slice(None) if shows else None
+    )
     if shows:
         yield close("attn_weights", weights, io["attn_weights"], absolute=WEIGHTS)
     ways = {"whole": whole, "in steps": _chunked(module, config, io["x"], 1)}

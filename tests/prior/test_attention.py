@@ -210,7 +210,7 @@ def test_query_key_norm_makes_logits_independent_of_the_scale() -> None:
     with torch.no_grad():
         module.qkv.bias.zero_()
     x = torch.randn(1, 20, 8, dtype=torch.float64) * 1000
-    shares = [module(scaled, Span(0, 20, 20, x.device), (), want_weights=True)[1] for scaled in (x, 3 * x)]
+    shares = [module(scaled, Span(0, 20, 20, x.device), (), heads=slice(None))[1] for scaled in (x, 3 * x)]
     torch.testing.assert_close(*shares, atol=1e-5, rtol=0)
 
 
@@ -219,7 +219,7 @@ def test_cross_attention_sees_all_lyrics() -> None:
     torch.manual_seed(0)
     module = CrossAttention(config).double()
     x, lyrics = torch.randn(2, 12, 6).double(), torch.randn(2, 5, 6).double()
-    found, shares = module(x, module.pairs(lyrics), want_weights=True)
+    found, shares = module(x, module.pairs(lyrics), heads=slice(None))
     assert shares.shape == (2, 3, 12, 5)
     torch.testing.assert_close(shares.sum(-1), torch.ones(2, 3, 12).double())
     values = module.pairs(lyrics)[:, :, 1]

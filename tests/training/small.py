@@ -56,6 +56,7 @@ class CodeWindow:
     codes: torch.Tensor
     codes_above: torch.Tensor | None
     labels: LabelTokens
+    sung: torch.Tensor
 
 
 class Tones:
@@ -116,7 +117,10 @@ class Scales:
         span = SongSpan(total_length_samples=5000, offset_samples=100 * (index % 24), window_length_samples=500)
         labels = LabelTokens(span=span, artist_id=index % 7, genre_ids=(index % 5, -1), lyric_tokens=lyrics)
         above = codes[::2] if config.upsampler is not None else None
-        return CodeWindow(codes=codes, codes_above=above, labels=labels)
+        # Words of two characters, one after another; the last quarter of the window is not sung.
+        first = torch.arange(count) * 8 // count // 2 * 2
+        sung = torch.stack([first, first + 2], 1).masked_fill(torch.arange(count)[:, None] >= count * 3 // 4, -1)
+        return CodeWindow(codes=codes, codes_above=above, labels=labels, sung=sung)
 
 
 def run_config(**changes: Any) -> RunConfig:

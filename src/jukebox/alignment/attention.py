@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from jukebox.errors import ConfigError
 from jukebox.labels.labels import LabelTokens, SongTokens
 from jukebox.labels.timing import SongSpan
 from jukebox.prior.conditions import conditions_of
@@ -44,7 +43,7 @@ def align(
     context = prior.config.codes_context
     starts = window_starts(len(codes), context, hop)
     merged = np.zeros((len(codes), len(tokens.lyric_tokens)), np.float32)
-    _head(prior)
+    prior.config.alignment_head()
     if not tokens.lyric_tokens:
         return merged
     for start in reversed(starts):
@@ -66,17 +65,10 @@ def window_attention(
     Raises:
         ConfigError: the prior has no alignment head.
     """
-    layer, head = _head(prior)
+    layer, head = prior.config.alignment_head()
     device = prior.token_embedding.weight.device
     filled = torch.full((1, prior.config.codes_context), EMPTY_CODE, dtype=torch.int64, device=device)
     filled[0, : len(codes)] = codes
     conditions = conditions_of([labels], prior.config).to(device)
-    output = prior(filled, conditions, wanted=Wanted(attention=frozenset({layer})))
-    return output.lyric_attention[layer][0, head, -filled.shape[1] :].float().cpu().numpy()
-
-
-def _head(prior: Prior) -> tuple[int, int]:
-    lyrics = prior.config.lyrics
-    if lyrics is None or lyrics.alignment_layer is None or lyrics.alignment_head is None:
-        raise ConfigError("This prior has no alignment head (lyrics.alignment_layer, lyrics.alignment_head): use one.")
-    return lyrics.alignment_layer, lyrics.alignment_head
+    output = prior(filled, conditions, wanted=Wanted(attention=frozenset({layer}), head=head))
+    return output.lyric_attention[layer][0, 0, -filled.shape[1] :].float().cpu().numpy()

@@ -190,3 +190,20 @@ class PriorConfig(Config):
         """Codes in a window: the transformer's context less a lyrics prefix."""
         prefix = self.lyrics.tokens if self.lyrics is not None and self.lyrics.encoder is None else 0
         return self.transformer.context - prefix
+
+    def alignment_head(self) -> tuple[int, int]:
+        """The layer and the head whose attention to the lyrics follows what is sung.
+
+        Raises:
+            ConfigError: there is none, or it is not of this transformer or does not look at lyrics.
+        """
+        lyrics, layers = self.lyrics, self.transformer.layers
+        if lyrics is None or lyrics.alignment_layer is None or lyrics.alignment_head is None:
+            raise ConfigError(
+                "This prior has no alignment head (lyrics.alignment_layer, lyrics.alignment_head): use one that has."
+            )
+        layer, head = lyrics.alignment_layer, lyrics.alignment_head
+        looks = 0 <= layer < len(layers) and layers[layer] in ("X", "L", "D")
+        require(looks, lyrics, "alignment_layer", f"a layer X, L or D of {self.transformer.attention!r}")
+        require(0 <= head < self.transformer.heads, lyrics, "alignment_head", f"0 to {self.transformer.heads - 1}")
+        return layer, head

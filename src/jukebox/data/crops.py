@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from jukebox.audio.io import mix_down
@@ -115,7 +116,7 @@ class AudioCrops:
             DataError: no song of the split is as long as a crop.
         """
         self.dataset, self.config = dataset, config
-        self._labeller = Labeller(encoder or dataset.label_encoder(0))
+        self.labeller = Labeller(encoder or dataset.label_encoder(0))
         length = config.length_samples
         self.songs, self.too_short = long_enough(dataset, split, length, songs)
         extents = [Extent(length=song.length_samples, silences=song.silences) for song in self.songs]
@@ -141,7 +142,7 @@ class AudioCrops:
             sound=mix_down(sound, blend) * song.gain(self.config.loudness_lufs),
             song=song,
             start_samples=start,
-            labels=self._labeller.labels(song, span),
+            labels=self.labeller.labels(song, span),
         )
 
 
@@ -154,9 +155,16 @@ class Labeller:
 
     def labels(self, song: Song, span: SongSpan) -> LabelTokens:
         """The labels of one window."""
+        return self._song(song).window(span)
+
+    def sung(self, song: Song, span: SongSpan, codes: int) -> Int64[Tensor, "codes 2"]:
+        """The lyric tokens that are sung at each code of one window, as in `SongTokens.sung`."""
+        return torch.from_numpy(self._song(song).sung(span, codes))
+
+    def _song(self, song: Song) -> SongTokens:
         if song.key not in self._songs:
             self._songs[song.key] = self._encoder.song(song.labels)
-        return self._songs[song.key].window(span)
+        return self._songs[song.key]
 
 
 def long_enough(

@@ -55,12 +55,14 @@ class TokenCrop:
     """A prior's window of a song.
 
     codes: of the prior's level, as many as its context; codes_above: of the next coarser level, of the same sound,
-    None at the top; labels: what the prior is told of the window.
+    None at the top; labels: what the prior is told of the window; sung: the lyric tokens that are sung at each code,
+    first and one past the last, -1 where none or where nobody knows (`SongTokens.sung`).
     """
 
     codes: Int64[Tensor, " codes"]
     codes_above: Int64[Tensor, " codes_above"] | None
     labels: LabelTokens
+    sung: Int64[Tensor, "codes 2"]
     song: Song
 
 
@@ -117,10 +119,12 @@ class TokenCrops:
         above = None
         if self.ratio > 1:
             above = _int64(self.tokens.codes(song, level + 1)[unit : unit + context // self.ratio])
+        span = grid.span(level, start, context, _whole(song, grid))
         return TokenCrop(
             codes=_int64(self.tokens.codes(song, level)[start : start + context]),
             codes_above=above,
-            labels=self._labeller.labels(song, grid.span(level, start, context, _whole(song, grid))),
+            labels=self._labeller.labels(song, span),
+            sung=self._labeller.sung(song, span, context),
             song=song,
         )
 
@@ -173,6 +177,7 @@ class EncodedCrops:
                 codes=codes[0][i],
                 codes_above=codes[1][i] if self.ratio > 1 else None,
                 labels=self._labels(crop),
+                sung=self.crops.labeller.sung(crop.song, crop.labels.span, codes[0].shape[1]),
                 song=crop.song,
             )
             for i, crop in enumerate(crops)

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Int64
+
 from jukebox.config import Config
 from jukebox.errors import LabelError
 from jukebox.labels.lyric_times import LyricTimes, TimedText
@@ -108,6 +111,24 @@ class SongTokens:
             genre_ids=self.genre_ids,
             lyric_tokens=take_lyrics(self.lyric_tokens, self.lyric_indices(span, rounding)),
         )
+
+    def sung(self, span: SongSpan, codes: int) -> Int64[np.ndarray, "codes 2"]:
+        """What is sung in the middle of each of the `codes` equal parts of a window, as lyric tokens of the window.
+
+        Returns:
+            The first token of the line or word and one past its last, as far as the window is shown it; -1 for both
+            where nothing is sung, or nothing that is shown, or where nobody knows.
+        """
+        indices = np.array(self.lyric_indices(span), np.int64)
+        shown = int((indices >= 0).sum())
+        if self.lyric_times is None or not shown:
+            return np.full((codes, 2), -1, np.int64)
+        middles = span.offset_samples + (np.arange(codes) + 0.5) * (span.window_length_samples / codes)
+        found = self.lyric_times.sung_at(middles)
+        first = len(indices) - shown  # padding comes first, then characters one after another
+        tokens = np.clip(found - indices[-1] + len(indices) - 1, first, len(indices))
+        heard = (found[:, 0] >= 0) & (tokens[:, 0] < tokens[:, 1])
+        return np.where(heard[:, None], tokens, -1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from jukebox.config import Config
 from jukebox.errors import LabelError
@@ -70,6 +71,14 @@ class LyricTimes:
     def character_at(self, sample: int | float) -> int:
         """The character sung at a sample: evenly spread within a line, the next one's first in a pause."""
         return int(np.interp(sample, self.samples, self.characters))
+
+    def sung_at(self, samples: Float64[np.ndarray, " moments"]) -> Int64[np.ndarray, "moments 2"]:
+        """The line or word that is sung at each sample: its first character and one past its last; -1 in a pause."""
+        # Starts and ends take turns: after a start something is sung, after an end nothing.
+        passed = np.searchsorted(self.samples, samples, side="right")
+        characters = np.array(self.characters, np.int64).reshape(-1, 2)
+        found = characters[np.minimum(passed // 2, len(characters) - 1)]
+        return np.where((passed % 2 == 1)[:, None], found, -1)
 
     @classmethod
     def of(cls, lyrics: str, timed: Sequence[TimedText], alphabet: LyricAlphabet, sample_rate: int) -> "LyricTimes":

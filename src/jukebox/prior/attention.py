@@ -26,7 +26,8 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TransformerConfig, patterns: tuple[Pattern, ...]) -> None:
         super().__init__()
         inner = config.attention_width
-        self.patterns, self.heads, self.rotary = patterns, config.heads, config.position == "rotary"
+        self.patterns, self.rotary = patterns, config.position == "rotary"
+        self.heads, self.head_width = config.heads, config.head_width
         self.qkv = nn.Linear(config.width, 3 * inner)
         self.output = nn.Linear(inner, config.width)
         self.query_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
@@ -38,24 +39,25 @@ class SelfAttention(nn.Module):
         place: Place,
         caches: tuple[Tensor, ...],
         *,
-        want_weights: bool = False,
+        heads: slice | None = None,
         norm: nn.LayerNorm | None = None,
-    ) -> tuple[Inputs, Float[Tensor, "batch heads positions keys"] | None]:
+    ) -> tuple[Inputs, Float[Tensor, "batch shown positions keys"] | None]:
         """What each position learns from those that it sees, and the softmax where it is wanted.
 
         Args:
             x: inputs of the new positions.
             place: where these are; it does the attention.
             caches: of each pattern, with what came before; none for a window from its beginning.
-            want_weights: also give the softmax, which only D and L layers have by key.
+            heads: also give their softmax, which only D and L layers have by key; None for none.
             norm: normalises the inputs, where that has not been done.
         """
         queries, pairs = self._queries_and_pairs(x, place, norm)
         found = place.attend(self.patterns, queries, pairs, caches)
         weights = None
-        if want_weights:
+        if heads is not None:
             (pattern,) = self.patterns
-            weights = place.weights(pattern, queries, pairs, caches[0] if caches else None)
+            cache = caches[0][..., heads, :] if caches else None
+            weights = place.weights(pattern, queries[:, :, heads], pairs[..., heads, :], cache)
         return self.output(found.flatten(2)), weights
 
     def _queries_and_pairs(
@@ -81,7 +83,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.head_width = config.heads, config.head_width
         self.query = nn.Linear(config.width, config.attention_width)
         self.key_value = nn.Linear(config.width, 2 * config.attention_width)
         self.output = nn.Linear(config.attention_width, config.width)
@@ -93,8 +95,8 @@ class CrossAttention(nn.Module):
         return self.key_value(encoded_lyrics).unflatten(-1, (2, self.heads, -1))
 
     def forward(
-        self, x: Inputs, pairs: Float[Tensor, "items lyrics 2 heads head_width"], *, want_weights: bool = False
-    ) -> tuple[Inputs, Float[Tensor, "items heads positions lyrics"] | None]:
+        self, x: Inputs, pairs: Float[Tensor, "items lyrics 2 heads head_width"], *, heads: slice | None = None
+    ) -> tuple[Inputs, Float[Tensor, "items shown positions lyrics"] | None]:
         """What each position learns from the lyrics, and the softmax where it is wanted.
 
         There may be more inputs than items that have lyrics: the rest are a step's empty rows.
@@ -104,7 +106,9 @@ class CrossAttention(nn.Module):
         found = softmax.attend(queries, pairs, None).flatten(2)
         if items < rows:
             found = F.pad(found, (0, 0, 0, 0, 0, rows - items))
-        return self.output(found), softmax.weights(queries, pairs, None) if want_weights else None
+        if heads is None:
+            return self.output(found), None
+        return self.output(found), softmax.weights(queries[:, :, heads], pairs[..., heads, :], None)
 
 
 def rotated(heads: Heads, positions: Int64[Tensor, "#batch positions"]) -> Heads:

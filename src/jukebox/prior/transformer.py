@@ -39,10 +39,18 @@ class Wanted:
     Args:
         layers: whose outputs, counted from 0.
         attention: whose softmax over keys; layers D, L and X have one.
+        head: of the attention only this head; None for all of them.
     """
 
     layers: frozenset[int] = frozenset()
     attention: frozenset[int] = frozenset()
+    head: int | None = None
+
+    def heads(self, layer: int) -> slice | None:
+        """The heads of a layer whose softmax is wanted, None for none of them."""
+        if layer not in self.attention:
+            return None
+        return slice(None) if self.head is None else slice(self.head, self.head + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,24 +106,24 @@ class Layer(nn.Module):
         self.scale = 1.0 / config.depth if config.residual_scale else 1.0
 
     def forward(
-        self, x: Hidden, place: Place, kept: tuple[Tensor, ...], want_weights: bool
-    ) -> tuple[Hidden, Float[Tensor, "batch heads positions keys"] | None]:
+        self, x: Hidden, place: Place, kept: tuple[Tensor, ...], heads: slice | None
+    ) -> tuple[Hidden, Float[Tensor, "batch shown positions keys"] | None]:
         """The block, and its attention's softmax where it is wanted.
 
         Args:
             x: inputs of the new positions.
             place: where these are.
             kept: the caches of the patterns, perhaps none; for X the keys and values of the lyrics, or the lyrics.
-            want_weights: whether to give the softmax.
+            heads: whose softmax to give; None for none.
         """
         if isinstance(self.attention, CrossAttention):
             (lyrics,) = kept
             pairs = self.attention.pairs(lyrics) if lyrics.ndim == 3 else lyrics
-            a, weights = self.attention(self.attention_norm(x), pairs, want_weights=want_weights)
+            a, weights = self.attention(self.attention_norm(x), pairs, heads=heads)
         elif is_plain(x, self.attention_norm, self.attention.qkv):
-            a, weights = self.attention(x, place, kept, want_weights=want_weights, norm=self.attention_norm)
+            a, weights = self.attention(x, place, kept, heads=heads, norm=self.attention_norm)
         else:
-            a, weights = self.attention(self.attention_norm(x), place, kept, want_weights=want_weights)
+            a, weights = self.attention(self.attention_norm(x), place, kept, heads=heads)
         if torch.is_grad_enabled() or isinstance(place, Step):
             return self._sum(x, a), weights
         # What follows is done position by position. In tiles its intermediate results stay in the processor's cache.
@@ -166,7 +174,7 @@ class Transformer(nn.Module):
 
         Args:
             x: embedded inputs. With a state, one position for every item wherever each is, perhaps with empty rows
-                after the last item's (`step.ROWS`), or several positions where all items are at the same; no
+                after the last item's (`step.rows_for`), or several positions where all items are at the same; no
                 gradients flow then.
             encoded_lyrics: for X layers, without a state, which has its own.
             state: what came before; see `TransformerState` for what happens to it.
@@ -205,7 +213,7 @@ class Transformer(nn.Module):
                     kept = state.caches[index]
                 else:
                     kept = (encoded_lyrics,) if letters == "X" else ()
-                arguments = (x, place, kept, index in wanted.attention)
+                arguments = (x, place, kept, wanted.heads(index))
                 if recompute and torch.is_grad_enabled():
                     again = checkpoint(self.layers[index], *arguments, use_reentrant=False, preserve_rng_state=False)
                     x, weights = cast(tuple[Tensor, Tensor | None], again)
@@ -262,6 +270,8 @@ class Transformer(nn.Module):
         for index in wanted.layers | wanted.attention:
             if not 0 <= index < self.config.depth:
                 raise ConfigError(f"Layer {index} is wanted; this model has layers 0 to {self.config.depth - 1}.")
+        if wanted.head is not None and not 0 <= wanted.head < self.config.heads:
+            raise ConfigError(f"Head {wanted.head} is wanted; this model has heads 0 to {self.config.heads - 1}.")
         for index in wanted.attention:
             letters = self.config.layers[index]
             if letters not in ("D", "L", "X"):

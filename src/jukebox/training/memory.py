@@ -82,9 +82,10 @@ def of_prior(recipe: PriorRecipe, level: int | None, devices: int) -> Memory:
         model = Prior(config)
         if recipe.finetune is not None:
             freeze(model, recipe.finetune, recipe.run.seed)
-        step, windows = PriorStep(model), _windows(recipe, devices)
+        step, windows = PriorStep(model, recipe.alignment), _windows(recipe, devices)
         codes, conditions = torch.zeros(windows, config.codes_context, dtype=torch.int64), _conditions(config, windows)
-        return _measured(recipe, step, devices, lambda: step(codes, conditions)[0])
+        sung = torch.zeros(*codes.shape, 2, dtype=torch.int64)
+        return _measured(recipe, step, devices, lambda: step(codes, conditions, sung)[0])
 
 
 def _known_config(recipe: Recipe, level: int | None) -> PriorConfig | VqvaeConfig:

@@ -12,19 +12,21 @@ from torch import Tensor, nn
 from jukebox.checkpoints import store
 from jukebox.errors import DataError
 from jukebox.labels.labels import LabelTokens
-from jukebox.labels.text import LyricAlphabet
+from jukebox.labels.text import PADDING_TOKEN, LyricAlphabet
 from jukebox.labels.vocabulary import Vocabulary
 from jukebox.prior.conditions import Conditions, conditions_of, drop
 from jukebox.prior.label_conditioner import LabelTensors
-from jukebox.prior.losses import PriorLosses
-from jukebox.prior.prior import Prior
+from jukebox.prior.losses import alignment_bits
+from jukebox.prior.prior import NOTHING, Prior
+from jukebox.prior.transformer import Wanted
 from jukebox.training.finetune import merged_tensors
 from jukebox.training.randomness import generator_for
-from jukebox.training.recipe import PriorRecipe
+from jukebox.training.recipe import AlignmentConfig, PriorRecipe
 from jukebox.training.task import Loss, Sound
 from jukebox.training.workers import Workers
 
 Codes = Int64[Tensor, "batch codes"]
+Sung = Int64[Tensor, "*batch codes 2"]
 
 
 @runtime_checkable
@@ -46,18 +48,37 @@ class TokenItem(Protocol):
         """Artist, genres, where the window lies in its song, and its lyrics."""
         ...
 
+    @property
+    def sung(self) -> Sung:
+        """The lyric tokens that are sung at each code, first and one past the last; -1 where none is known."""
+        ...
+
 
 class PriorStep(nn.Module):
     """The model with its loss: what is sharded and compiled as a whole."""
 
-    def __init__(self, model: Prior) -> None:
+    def __init__(self, model: Prior, alignment: AlignmentConfig | None = None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.alignment, self.wanted = model, alignment, NOTHING
+        if alignment is not None:
+            self.layer, head = model.config.alignment_head()
+            self.wanted = Wanted(attention=frozenset({self.layer}), head=head)
 
-    def forward(self, codes: Codes, conditions: Conditions, recompute: bool = False) -> tuple[Tensor, PriorLosses]:
-        """The total loss, and what it was made of."""
-        losses = self.model(codes, conditions, recompute=recompute).losses
-        return losses.total, losses
+    def forward(
+        self, codes: Codes, conditions: Conditions, sung: Sung | None = None, recompute: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total loss, and what it was made of, in bits; `sung` is needed where attention is aligned."""
+        output = self.model(codes, conditions, wanted=self.wanted, recompute=recompute)
+        losses = output.losses
+        total, parts = losses.total, {"music_bits": losses.music}
+        if self.model.config.lyrics is not None:
+            parts["lyrics_bits"] = losses.lyrics
+        if self.alignment is not None:
+            assert sung is not None
+            attention = output.lyric_attention[self.layer][:, 0, -codes.shape[1] :]
+            parts["alignment_bits"] = alignment_bits(attention, sung)
+            total = total + self.alignment.weight * parts["alignment_bits"]
+        return total, parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +111,7 @@ class PriorTask:
 
     def __init__(self, model: Prior, recipe: PriorRecipe, words: Words, codebooks: str, device: torch.device) -> None:
         self.model, self.recipe, self.words, self.device = model.train(), recipe, words, device
-        self.module: nn.Module = PriorStep(self.model)
+        self.module: nn.Module = PriorStep(self.model, recipe.alignment)
         self.codebooks = codebooks
 
     @property
@@ -105,11 +126,9 @@ class PriorTask:
         """Bits per token; what is hidden of a window depends on its number alone."""
         codes = torch.stack([item.codes for item in items]).to(self.device)
         conditions = self.conditions(items, first if training else None)
-        total, losses = self.module(codes, conditions, self.recipe.run.recompute and training)
-        metrics = {"music_bits": losses.music.detach()}
-        if self.model.config.lyrics is not None:
-            metrics["lyrics_bits"] = losses.lyrics.detach()
-        return Loss(total=total, metrics=metrics)
+        sung = None if self.recipe.alignment is None else self._sung(items, conditions)
+        total, parts = self.module(codes, conditions, sung, self.recipe.run.recompute and training)
+        return Loss(total=total, metrics={name: value.detach() for name, value in parts.items()})
 
     def finish(self, step: int, workers: Workers) -> dict[str, float]:
         """Everything learns by gradients."""
@@ -162,6 +181,13 @@ class PriorTask:
             ]
             conditions = _together(parts)
         return conditions.to(self.device)
+
+    def _sung(self, items: Sequence[TokenItem], conditions: Conditions) -> Sung:
+        """What is sung at each code; nothing in windows whose lyrics are hidden."""
+        assert conditions.lyrics is not None
+        sung = torch.stack([item.sung for item in items]).to(self.device)
+        hidden = (conditions.lyrics == PADDING_TOKEN).all(1)
+        return sung.masked_fill(hidden[:, None, None], -1)
 
 
 def _item(conditions: Conditions, index: int) -> Conditions:

@@ -169,16 +169,35 @@ class VqvaeRecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlignmentConfig(Config):
+    """Attention that is told which word is sung, where the data know it.
+
+    Args:
+        weight: how many times the loss counts -log2 of the share of attention that the model's alignment head
+            (lyrics.alignment_layer, lyrics.alignment_head) gives to the word being sung.
+    """
+
+    weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(self.weight > 0, self, "weight", "a number above 0 (leave alignment out for none)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriorRecipe(Recipe):
     """Training of a prior.
 
     Args:
         model: what it is; None to take it from `finetune`.
         vqvae: whose codes it learns: needed for a data set of sound, and for sound in the log.
+        alignment: also teach one head which word is being sung; None for not.
     """
 
     model: PriorConfig | None = None
     vqvae: str | None = None
+    alignment: AlignmentConfig | None = None
 
     def __post_init__(self) -> None:
         _one_origin(self)
+        if self.model is not None and self.alignment is not None:
+            self.model.alignment_head()

@@ -111,6 +111,13 @@ def prior_parts(
         _check_tables(model, words)
     collection = data_sources.with_words(collection, words)
     collection = data_sources.of_known_length(collection, model.config, say)
+    if recipe.alignment is not None:
+        model.config.alignment_head()
+        if not any(song.lyric_times for song in collection.of_split("train")):
+            raise DataError(
+                f"{recipe.data.path} knows of no song when its words are sung, which alignment is taught: give "
+                "lyrics_words or lyrics_lines in its metadata, or leave alignment out of the recipe."
+            )
     sources = data_sources.code_sources(recipe.data, collection, model.config, vqvae, say)
     return model, words, sources, codebooks
 
