@@ -62,6 +62,18 @@ def test_karaoke_text_parts_words_by_spaces(tmp_path: Path) -> None:
     assert found.verses[0].text() == "Abide with"
 
 
+def test_other_texts_take_no_word_from_its_note(tmp_path: Path) -> None:
+    first = int(0.01 * BEAT)
+    early = [(first, mido.Message("note_on", note=60, velocity=80)), (BEAT, mido.Message("note_off", note=60))]
+    words = [lyric(0, "key signature", "text"), lyric(0.01, "1. A-", "text"), lyric(1, "bide", "text")]
+    numbers = [lyric(2, "5", "text"), lyric(3, "now", "text")]
+    key = (0, mido.MetaMessage("key_signature", key="F#m"))
+    found = read_one(write(tmp_path / "a.mid", [key, *early, *MELODY[2:], *words, *numbers]))
+    assert found.verses[0].text() == "Abide now"
+    assert (found.fifths, found.minor) == (3, True)
+    assert found.remarks == ("1 of 4 words have no note of their own, the first 'key signature' at quarter note 0.",)
+
+
 def test_without_words_or_damaged(tmp_path: Path) -> None:
     (reading,) = read(write(tmp_path / "a.mid", MELODY))
     assert "no lyric events" in (reading.reason or "")
