@@ -1,12 +1,18 @@
-# `make test` works on a fresh machine with only Python (3.11 or later) and make.
+# `make test` and `make song` work on a fresh machine with only Python (3.11 or later) and make.
 PYTHON ?= python3
 VENV ?= .venv
+SONG ?= song
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: test test-all lint format parity bench clean
+.PHONY: song test test-all lint format parity bench clean
 
 # One process per core, each on one thread.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+# Ten seconds by the model that is part of the package; made again, it says where they are.
+song: $(VENV)/installed
+	$(BIN)/jukebox generate --seconds 10 --output $(SONG)
 
 test: $(VENV)/ready
 	$(PYTEST) -m "not slow"
@@ -28,7 +34,7 @@ parity: $(VENV)/ready
 	$(BIN)/python -m tests.parity tests/golden
 
 bench: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(PIP) --editable '.[bench]'
 	$(BIN)/python bench/vqvae.py
 	$(BIN)/python bench/attention.py
 	$(BIN)/python bench/prior.py
@@ -37,8 +43,12 @@ bench: $(VENV)/ready
 clean:
 	rm -rf $(VENV)
 
-$(VENV)/ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; name one, as in: make test PYTHON=python3.12")'
+$(VENV)/ready: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; name one, as in: make song PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable .
 	touch $@

@@ -5,7 +5,7 @@ Weights of priors are large: only their configurations are read until one is loa
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,13 +15,15 @@ from jukebox.checkpoints import load, store
 from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import PriorConfig
 from jukebox.data.names import names_of
-from jukebox.errors import CheckpointError
-from jukebox.labels.labels import LabelEncoder
+from jukebox.errors import CheckpointError, JukeboxError
+from jukebox.labels.labels import LabelEncoder, Labels
 from jukebox.labels.text import V3_ALPHABET, LyricAlphabet
 from jukebox.labels.vocabulary import Vocabulary
 from jukebox.prior.initialise import new_prior
 from jukebox.prior.prior import Prior
 from jukebox.sampling.model import LevelModel, SongModel
+from jukebox.sampling.request import SongRequest
+from jukebox.sampling.token import SamplingConfig
 from jukebox.vqvae.vqvae import VQVAE
 
 
@@ -46,8 +48,9 @@ def find(name: str) -> Parts:
     """The model that a name or folder stands for.
 
     Args:
-        name: "tiny-random", a released model whose files are in the cache, or a folder that holds a VQ-VAE and
-            priors of ours or the runs of their training, with their `vocabulary.json` and `alphabet.json`.
+        name: "mini", "tiny-random", a released model whose files are in the cache, or a folder that holds a VQ-VAE and
+            priors of ours or the runs of their training, with their `vocabulary.json` and `alphabet.json`, and perhaps
+            a `song.yaml`: a request that says how and what the model writes where nothing else is asked for.
 
     Raises:
         CheckpointError: there is no such model, or a part of it is missing.
@@ -59,17 +62,17 @@ def find(name: str) -> Parts:
         return _released(presets.model(name))
     path = load.locate(name)
     if not path.is_dir():
-        raise CheckpointError(f"{name} is no folder of a model; name a folder, a released model, or tiny-random.")
-    return _folder(path)
+        raise CheckpointError(f"{name} is no folder of a model; name one, or one of {', '.join(presets.NAMES)}.")
+    return _folder(path, name)
 
 
 def _tiny_random() -> Parts:
-    vocabulary = Vocabulary.from_songs(presets.TINY_NAMES)
+    words = names_of(presets.TINY_RANDOM)
     levels = {
         config.level: LevelModel(
             config=config,
-            words=_words(vocabulary, V3_ALPHABET, config),
-            temperature=1.0,
+            words=_words(*words, config),
+            sampling=SamplingConfig(temperature=1.0),
             # Random codes have no seams, and tests have no time.
             parallel_windows=1 if config.upsampler is None else 16,
         )
@@ -84,7 +87,10 @@ def _tiny_random() -> Parts:
                 built.upsampler.norm.weight.mul_(0.5)
         return built
 
-    return Parts(SongModel(presets.TINY_RANDOM, load.load_vqvae(load.TINY), levels), prior, lambda level: "random")
+    artist, genre = presets.TINY_NAMES[0]
+    usual = SongRequest(songs=(Labels(artist=artist, genre=genre, lyrics="la la la"),), seconds=3.0)
+    vqvae = load.load_vqvae(load.TINY)
+    return Parts(SongModel(presets.TINY_RANDOM, vqvae, levels, usual), prior, lambda level: "random")
 
 
 def _released(released: presets.ReleasedModel) -> Parts:
@@ -94,7 +100,7 @@ def _released(released: presets.ReleasedModel) -> Parts:
             config=config,
             words=_words(*names_of(released.name, config.level), config),
             hop_fraction=hop,
-            temperature=temperature,
+            sampling=SamplingConfig(temperature=temperature),
             # Upsamplers read other lists than the top prior; what these lack the original left unknown too.
             forgiving=config.upsampler is not None,
         )
@@ -106,7 +112,7 @@ def _released(released: presets.ReleasedModel) -> Parts:
     )
 
 
-def _folder(path: Path) -> Parts:
+def _folder(path: Path, name: str) -> Parts:
     folders = load.part_folders(path)
     place = folders.pop("vqvae", None)
     if place is None or not folders:
@@ -116,9 +122,11 @@ def _folder(path: Path) -> Parts:
         )
     vqvae = load.load_vqvae(place)
     priors = {_level(folder, vqvae, place): folder for folder in folders.values()}
-    levels = {level: _trained(folder) for level, folder in sorted(priors.items())}
+    usual = _usual(path)
+    levels = {level: _trained(folder, usual) for level, folder in sorted(priors.items())}
     return Parts(
-        SongModel(str(path), vqvae, levels),
+        # What is usual at a level is in the levels.
+        SongModel(name, vqvae, levels, replace(usual, levels=(), parallel_windows=None)),
         lambda level: load.load_prior(priors[level], level),
         lambda level: _digest(priors[level]),
     )
@@ -143,7 +151,18 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256((folder / store.MANIFEST).read_bytes()).hexdigest()
 
 
-def _trained(folder: Path) -> LevelModel:
+def _usual(path: Path) -> SongRequest:
+    """The song of a folder's `song.yaml`; ten seconds without labels where there is none."""
+    file = path / store.SONG
+    if not file.is_file():
+        return SongRequest(seconds=10.0)
+    try:
+        return SongRequest.read(file)
+    except JukeboxError as error:
+        raise CheckpointError(f"{file} cannot be used: {error}") from error
+
+
+def _trained(folder: Path, usual: SongRequest) -> LevelModel:
     """A level of a model in folders; `vocabulary.json` and `alphabet.json` are in the prior's, or beside it."""
     config = store.load(folder).config
     assert isinstance(config, PriorConfig)
@@ -154,7 +173,14 @@ def _trained(folder: Path) -> LevelModel:
         if config.lyrics is not None:
             alphabet = LyricAlphabet.from_json(_beside(folder, "alphabet.json"))
         words = _words(vocabulary, alphabet, config)
-    return LevelModel(config=config, words=words, hop_fraction=0.5 if config.upsampler else 0.125)
+    settings = usual.level(config.level)
+    return LevelModel(
+        config=config,
+        words=words,
+        sampling=settings.sampling(SamplingConfig(temperature=0.99)),
+        hop_fraction=settings.hop_fraction or (0.5 if config.upsampler else 0.125),
+        parallel_windows=usual.parallel_windows or 1,
+    )
 
 
 def _beside(folder: Path, name: str) -> str:

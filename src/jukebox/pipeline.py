@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from jukebox import presets
 from jukebox.alignment.attention import align
 from jukebox.alignment.times import SungLyrics, sung_lyrics
 from jukebox.audio.io import Tags
@@ -19,13 +20,13 @@ from jukebox.labels.labels import Labels
 from jukebox.models import Parts, find
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine
+from jukebox.sampling.engines import engine_for
 from jukebox.sampling.estimate import estimate
 from jukebox.sampling.events import Event, Finished, Message, Saved
 from jukebox.sampling.generate import Options, generate
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.plan import SongPlan, hop_tokens, plan_song
-from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
 from jukebox.vqvae.streaming import decode_stream
@@ -113,11 +114,11 @@ class Jukebox:
     def __init__(self, parts: Parts, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self._parts, self.device, self._dtype = parts, torch.device(device), dtype
         vqvae = parts.model.vqvae.to(self.device)
-        self.model = SongModel(parts.model.name, vqvae, parts.model.levels)
+        self.model = replace(parts.model, vqvae=vqvae)
 
     def engine(self, level: int, slots: int) -> Engine:
         """An engine with the prior of a level; its weights are freed when it is dropped."""
-        return ReferenceEngine(self._parts.prior(level).to(self.device, self._dtype), slots)
+        return engine_for(self._parts.prior(level).to(self.device, self._dtype), slots)
 
     def fingerprint(self) -> str:
         """A short name of what decides its bytes: weights and configurations."""
@@ -254,8 +255,8 @@ class Jukebox:
                 yield Saved(path=path)
 
 
-def load(name: str | Path, device: str | None = None) -> Jukebox:
-    """A model by its name or folder, on a device: a GPU where there is one, else the CPU.
+def load(name: str | Path = presets.MINI, device: str | None = None) -> Jukebox:
+    """A model by its name (`presets.NAMES`) or folder, on a device: a GPU where there is one, else the CPU.
 
     Raises:
         CheckpointError: there is no such model.

@@ -6,6 +6,7 @@ Nothing here is downloaded or read.
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 
 from jukebox.config import (
     CodebookConfig,
@@ -275,12 +276,25 @@ def _tiny_prior(level: int, attention: str, context: int) -> PriorConfig:
     )
 
 
+MINI = "mini"
+MINI_FOLDER = Path(__file__).parent / MINI
+"""The small model that is part of the package: a folder of ours with its parts. It is the model where none is named."""
+
 TINY_RANDOM = "tiny-random"
 TINY_PRIORS = (_tiny_prior(0, "RC", 512), _tiny_prior(1, "RP", 512), _tiny_prior(2, "RCPL", 256 + 32))
 """The priors of `tiny-random`, finest first: weights drawn anew for each use, always the same; for tests."""
 
 TINY_NAMES = (("nobody", "noise"), ("somebody", "waltz"), ("everybody", "march"))
 """Artists and genres that `tiny-random` knows."""
+
+
+NAMES = (MINI, *RELEASED, TINY_RANDOM)
+"""Every name that stands for a whole model."""
+
+
+def unknown_model(name: str) -> str:
+    """A sentence for a name that stands for no model, with the names there are."""
+    return _unknown("model", name, list(NAMES))
 
 
 def model(name: str) -> ReleasedModel:

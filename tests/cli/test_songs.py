@@ -81,9 +81,6 @@ def test_an_estimate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ("-o", tmp_path / "song")
     generate = ("generate", *MODEL, *out)
-    assert "No model is named" in refused(capsys, "generate", "--seconds", 1, *out)
-    assert "No folder is named" in refused(capsys, "generate", *MODEL)
-    assert "No length is given" in refused(capsys, "generate", "--model", "tiny-random", *out)
     assert "a song is a folder" in refused(capsys, "generate", *MODEL, "-o", tmp_path / "song.flac")
     assert "did you mean '1b_lyrics'" in refused(capsys, "generate", "--model", "1b_lyric", "--seconds", 1, *out)
     assert "use 'waltz'" in refused(capsys, *generate, "--genre", "walz")
@@ -98,4 +95,3 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "expected a length in seconds above 0" in refused(capsys, *generate[:3], "--seconds", "-1", *out)
     assert "holds no session" in refused(capsys, "continue", tmp_path)
     assert "name a codes file" in refused(capsys, "upsample", tmp_path, "--model", "tiny-random", *out)
-    assert "No model is named" in refused(capsys, "upsample", tmp_path / "a.codes", *out)

@@ -20,17 +20,17 @@ TINY = "tiny"
 
 
 def load_vqvae(model: str | Path) -> VQVAE:
-    """The VQ-VAE that `model` names, in evaluation mode on the CPU; its tensors are memory-mapped where possible.
+    """The VQ-VAE that `model` names, in float32 and evaluation mode on the CPU; memory-mapped where possible.
 
     Args:
         model: a folder of ours (a VQ-VAE, or one with a `vqvae` folder in it), a Hugging Face folder, a `.pth.tar`
-            file of the original, the name of a released model whose VQ-VAE is in the cache, or "tiny": random
-            weights, always the same.
+            file of the original, the name of a released model whose VQ-VAE is in the cache, "mini", or "tiny" (also
+            "tiny-random"): random weights, always the same.
 
     Raises:
         CheckpointError: there is no such file or name, or it is damaged or not a VQ-VAE.
     """
-    if str(model) == TINY:
+    if str(model) in (TINY, presets.TINY_RANDOM):
         return tiny_vqvae()
     found = read_parts(locate(str(model)), _released_config(str(model), "vqvae")).get("vqvae")
     if found is None or not isinstance(found.config, VqvaeConfig):
@@ -43,7 +43,7 @@ def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtyp
 
     Args:
         model: a folder of ours (a prior, or one with several in it), a Hugging Face folder, a `.pth.tar` file of the
-            original, or the name of a released model whose prior is in the cache.
+            original, "mini", or the name of a released model whose prior is in the cache.
         level: 0 is the finest; None for the coarsest there is.
         dtype: of all parameters; released matrices are stored in half precision.
 
@@ -79,10 +79,10 @@ def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch
 
 
 def build_vqvae(config: VqvaeConfig, tensors: Mapping[str, Tensor]) -> VQVAE:
-    """The module around these tensors, which are not copied."""
+    """The module around these tensors, in float32; those that are so already are not copied."""
     with unallocated():
         module = VQVAE(config)
-    module.load_state_dict(dict(tensors), assign=True)
+    module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return module.eval()
 
 
@@ -144,13 +144,18 @@ def part_folders(path: Path) -> dict[str, Path]:
 
 
 def locate(model: str, part: str = "vqvae") -> Path:
-    """The path that a user's `model` stands for: an existing path, or a part of a released model in the cache."""
+    """The path that a user's `model` stands for: mini's, one that exists, or a released model's part in the cache."""
+    if model == presets.MINI:
+        if not store.checkpoints_in(presets.MINI_FOLDER):
+            raise CheckpointError(
+                f"The weights of mini are not in this installation ({presets.MINI_FOLDER}); name another model, as in "
+                f"--model {presets.TINY_RANDOM}."
+            )
+        return presets.MINI_FOLDER
     if Path(model).exists() or model not in presets.RELEASED:
         if not Path(model).exists() and not any(mark in model for mark in "/\\."):
-            try:
-                presets.model(model)  # neither a path nor a name: say which names there are
-            except ConfigError as error:
-                raise ConfigError(f"There is no folder or file {model!r} here. {error}") from error
+            # Neither a path nor a name: say which names there are.
+            raise ConfigError(f"There is no folder or file {model!r} here. {presets.unknown_model(model)}")
         return Path(model)
     file, _ = _released(model, part)
     path = cache_folder() / file.path

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jukebox import presets
 from jukebox.cli.progress import progress
 from jukebox.errors import ConfigError, DataError
 
@@ -54,7 +55,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     tokenize = actions.add_parser("tokenize", help="a dataset into codes; run again, it goes on")
     tokenize.add_argument("dataset", type=Path, metavar="DATASET", help="a folder that `data prepare` made")
     tokenize.add_argument("-o", "--output", type=Path, required=True, metavar="TOKENS", help="the folder of the codes")
-    tokenize.add_argument("--model", required=True, help="a VQ-VAE: a folder, a .pth.tar file, a released model, tiny")
+    kinds = "a VQ-VAE: a folder, a .pth.tar file, a released model, tiny, mini (the default)"
+    tokenize.add_argument("--model", default=presets.MINI, help=kinds)
     tokenize.add_argument("--device", default="cpu", help="as in cuda:0 (default: cpu, always the same codes)")
     tokenize.add_argument("--loudness", type=float, metavar="LUFS", help="bring every song to this loudness first")
     tokenize.add_argument(

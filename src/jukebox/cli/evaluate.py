@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jukebox import presets
+from jukebox.cli.evaluate_artists import recognise
 from jukebox.cli.evaluate_prior import align, predict
 from jukebox.cli.progress import progress
 from jukebox.cli.recording import add_model_options, load_model, parse_levels
@@ -45,11 +47,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "distribution",
         "Fréchet distance of collections of sound or of reconstructions",
         _compare,
-        model=False,
+        model=None,
     )
     distribution.add_argument("data", type=Path, metavar="REFERENCE", help="a DATASET of sound, or a folder of files")
     distribution.add_argument("others", type=Path, nargs="*", metavar="OTHER", help="the same, compared with it")
     distribution.add_argument("--clips", type=int, default=1000, metavar="N", help="of 5 s (default: up to 1000)")
+
+    artists = _action(actions, "artists", "whether the artists of generated songs can be heard", recognise, model=None)
+    artists.add_argument("data", type=Path, metavar="DATASET", help="recordings, whose artists are learnt")
+    artists.add_argument("songs", type=Path, nargs="*", metavar="SONGS", help="folders of `jukebox generate`")
+    artists.add_argument("--by", choices=("artist", "genre"), default="artist", help="what is told apart (artist)")
+    artists.add_argument("--clips", type=int, default=2000, metavar="N", help="of 5 s, to learn from (up to 2000)")
 
 
 def _add_windows(parser: argparse.ArgumentParser) -> None:
@@ -64,10 +72,10 @@ def _action(
     name: str,
     text: str,
     run: Any,
-    model: bool = True,
+    model: str | None = presets.MINI,
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=text)
-    add_model_options(parser, required=model)
+    add_model_options(parser, default=model)
     parser.add_argument("--split", choices=SPLITS, default="validation", help="which songs (default: validation)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pieces (default 0)")
     parser.add_argument(

@@ -1,10 +1,12 @@
-"""`jukebox generate`: a song from artist, genre and lyrics, or from a request file."""
+"""`jukebox generate`: a song from artist, genre and lyrics, or from a request file; without any, one of the model's."""
 
 import argparse
-from dataclasses import fields, replace
+import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jukebox import presets
 from jukebox.cli.songs import add_sampling_options, add_work_options, check_folder, load_jukebox, sampling_fields, write
 from jukebox.errors import ConfigError
 
@@ -17,17 +19,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """The options of `jukebox generate`."""
     parser = subparsers.add_parser("generate", help="a song from artist, genre and lyrics", description=__doc__)
     parser.add_argument("--request", type=Path, metavar="FILE", help="YAML or JSON; other options replace its fields")
-    parser.add_argument("--model", help="a released model in the cache, a folder, or tiny-random (for tests)")
-    parser.add_argument("--artist", help="a name that the model knows (default: unknown)")
-    parser.add_argument("--genre", help="one that the model knows (default: unknown)")
+    parser.add_argument("--model", help="a name of `jukebox models`, or a folder (default: mini)")
+    parser.add_argument("--artist", help="a name of `jukebox labels` (default: unknown)")
+    parser.add_argument("--genre", help="one of `jukebox labels` (default: unknown)")
     parser.add_argument("--lyrics", help="the words; @FILE reads them from a file")
-    parser.add_argument("--seconds", type=float, metavar="S", help="length of the song")
+    parser.add_argument("--lyrics-file", type=Path, metavar="FILE", help="the same as --lyrics @FILE")
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of the song (default: usual for the model)")
     parser.add_argument("--total", type=float, metavar="S", help="length of the song that the model should think of")
     parser.add_argument("--offset", type=float, metavar="S", help="where in that song the music begins (default 0)")
     parser.add_argument("--prime", type=Path, metavar="RECORDING", help="begin with this recording")
     parser.add_argument("--prime-start", type=float, metavar="S", help="its part from this second on")
     parser.add_argument("--prime-duration", type=float, metavar="S", help="so many seconds of it (default: all)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the session's folder")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the session's folder (default: a new one)")
     add_sampling_options(parser)
     add_work_options(parser)
 
@@ -36,23 +39,39 @@ def run(arguments: argparse.Namespace) -> int:
     """Write a song."""
     from jukebox.sampling.request import SongRequest
 
-    base = SongRequest.read(arguments.request) if arguments.request else None
-    model = arguments.model or (base.model if base is not None else None)
-    if model is None:
-        raise ConfigError("No model is named; give --model, or --request with one in it.")
-    if arguments.output is None and not arguments.estimate:
-        raise ConfigError("No folder is named to write into; give --output.")
-    if base is None and arguments.seconds is None:
-        raise ConfigError("No length is given; give --seconds.")
-    folder = check_folder(arguments.output or Path("song"))
+    asked = SongRequest.read(arguments.request) if arguments.request else None
+    model = arguments.model or (presets.MINI if asked is None else asked.model)
+    folder = _new_folder() if arguments.output is None else check_folder(arguments.output)
     jukebox = load_jukebox(model, arguments)
-    request = _request(arguments, base, model, jukebox.model.top + 1)
-    return write(jukebox, folder, request, arguments)
+    request = _request(arguments, asked or _usual(arguments, jukebox.model.usual), model, jukebox.model.top + 1)
+    return write(jukebox, folder, request, arguments, _introduction(request) if asked is None else "")
 
 
-def _request(arguments: argparse.Namespace, base: "SongRequest | None", model: str, levels: int) -> "SongRequest":
-    from jukebox.sampling.request import SongRequest
+def _new_folder() -> Path:
+    """song, song_2, song_3, ...: the first that is not there."""
+    names = itertools.chain(["song"], (f"song_{number}" for number in itertools.count(2)))
+    return next(path for path in map(Path, names) if not path.exists())
 
+
+def _usual(arguments: argparse.Namespace, usual: "SongRequest") -> "SongRequest":
+    """The model's own song; its labels only where nothing is said of them."""
+    from jukebox.labels.labels import Labels
+
+    said = (arguments.artist, arguments.genre, arguments.lyrics, arguments.lyrics_file, arguments.prime)
+    return usual if said == (None,) * len(said) else replace(usual, songs=(Labels(),))
+
+
+def _introduction(request: "SongRequest") -> str:
+    """What is written: much of it may not have been asked for."""
+    first, *_ = request.songs
+    words = f"sings {first.lyrics.splitlines()[0]!r}" if first.lyrics.strip() else "without words"
+    return (
+        f"{request.model}: {request.seconds:g} seconds, artist {first.artist!r}, genre {first.genre!r}, {words}; "
+        f"seed {request.seed} (another one, another song)."
+    )
+
+
+def _request(arguments: argparse.Namespace, base: "SongRequest", model: str, levels: int) -> "SongRequest":
     changes: dict[str, Any] = sampling_fields(arguments, levels) | {"model": model}
     if arguments.seconds is not None:
         changes["seconds"] = arguments.seconds
@@ -60,21 +79,20 @@ def _request(arguments: argparse.Namespace, base: "SongRequest | None", model: s
     prime = _prime(arguments)
     if prime is not None:
         changes["prime"] = prime
-    there = {} if base is None else {field.name: getattr(base, field.name) for field in fields(base)}
-    return SongRequest(**(there | changes))
+    return replace(base, **changes)
 
 
-def _songs(arguments: argparse.Namespace, base: "SongRequest | None") -> "tuple[Labels, ...]":
-    from jukebox.labels.labels import Labels
-
+def _songs(arguments: argparse.Namespace, base: "SongRequest") -> "tuple[Labels, ...]":
     names = {"artist": "artist", "genre": "genre", "total": "total_duration_s", "offset": "offset_s"}
     said = {
         name: getattr(arguments, option) for option, name in names.items() if getattr(arguments, option) is not None
     }
-    if arguments.lyrics is not None:
-        said["lyrics"] = _lyrics(arguments.lyrics)
-    songs = base.songs if base is not None else (Labels(),)
-    return tuple(replace(song, **said) for song in songs)
+    if arguments.lyrics is not None and arguments.lyrics_file is not None:
+        raise ConfigError("Both --lyrics and --lyrics-file are given; give one.")
+    text = arguments.lyrics if arguments.lyrics_file is None else f"@{arguments.lyrics_file}"
+    if text is not None:
+        said["lyrics"] = _lyrics(text)
+    return tuple(replace(song, **said) for song in base.songs)
 
 
 def _lyrics(text: str) -> str:

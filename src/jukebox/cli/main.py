@@ -23,9 +23,11 @@ COMMANDS = {
     "train": ("jukebox.cli.train", "a recipe into a model of your own, or a fine-tune of another"),
     "evaluate": (
         "jukebox.cli.evaluate",
-        "how good a model is: reconstruction, likelihood, alignment, codebook, distribution",
+        "how good a model is: reconstruction, likelihood, alignment, codebook, distribution, artists",
     ),
-    "weights": ("jukebox.cli.weights", "list, download, import, export, inspect and verify model files"),
+    "models": ("jukebox.cli.models", "the models there are, and which of them are here"),
+    "labels": ("jukebox.cli.labels", "the artists and genres that a model knows"),
+    "weights": ("jukebox.cli.weights", "list, download, import, export, pack, inspect and verify model files"),
 }
 """Each command's module, which has `add_parser(subparsers)` and `run(arguments) -> int`, and its one-line help."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from jukebox import presets
 from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ def add_recording_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blend", type=float, default=0.5, metavar="R", help="share of the left channel (default 0.5)")
 
 
-def add_model_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = presets.MINI) -> None:
     """The model, and how many cores may work."""
     parser.add_argument(
         "--model",
-        required=required,
-        help="a model's folder, a .pth.tar file, a released model that is in the cache, or tiny (random, for tests)",
+        default=default,
+        help="a model's folder, a .pth.tar file, a released model that is in the cache, mini, or tiny (random, for "
+        f"tests); default: {default or 'none'}",
     )
     parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
     parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import sys
 import time
 from collections.abc import Iterator
@@ -158,8 +159,13 @@ def check_folder(path: Path) -> Path:
     return path
 
 
-def write(jukebox: "Jukebox", folder: Path, request: "SongRequest", arguments: argparse.Namespace) -> int:
-    """Write a request into a session's folder, and show how far it is; or say what it would take."""
+def write(
+    jukebox: "Jukebox", folder: Path, request: "SongRequest", arguments: argparse.Namespace, introduction: str = ""
+) -> int:
+    """Write a request into a session's folder, and show how far it is; or say what it would take.
+
+    The introduction is said when the work has begun: a request that is refused has none.
+    """
     if arguments.estimate:
         print(jukebox.estimate(request, work_options(arguments)))
         return 0
@@ -168,7 +174,10 @@ def write(jukebox: "Jukebox", folder: Path, request: "SongRequest", arguments: a
         folder, request, suffix=f".{arguments.format}", options=options, save_every_s=arguments.save_every
     )
     with contextlib.closing(events):
-        show(events)
+        first = next(events)
+        if introduction:
+            print(introduction, file=sys.stderr, flush=True)
+        show(itertools.chain([first], events))
     print(f"{folder}: finished; the same again: jukebox generate --request {folder / 'request.yaml'} -o FOLDER")
     return 0
 

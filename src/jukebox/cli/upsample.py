@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from jukebox import presets
 from jukebox.cli.songs import (
     add_sampling_options,
     add_source_options,
@@ -16,14 +17,13 @@ from jukebox.cli.songs import (
     sampling_fields,
     write,
 )
-from jukebox.errors import ConfigError
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The options of `jukebox upsample`."""
     parser = subparsers.add_parser("upsample", help="finer levels for codes that exist", description=__doc__)
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a codes file, or the folder of a session")
-    parser.add_argument("--model", help="the model (default: that of the session)")
+    parser.add_argument("--model", help="the model (default: that of the session, or mini)")
     add_source_options(parser, "take only these levels of it (default: the coarsest)")
     parser.add_argument("--artist", help="for a codes file (default: unknown)")
     parser.add_argument("--genre", help="for a codes file (default: unknown)")
@@ -47,9 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             songs, takes = (there.songs[song],), 1
         model, seed = arguments.model or there.model, there.seed
     else:
-        model, songs, takes, first, seed = arguments.model, (Labels(**said),), 1, 0, 0
-        if model is None:
-            raise ConfigError("No model is named; give --model, as a codes file does not know its priors.")
+        model, songs, takes, first, seed = arguments.model or presets.MINI, (Labels(**said),), 1, 0, 0
     folder, jukebox = check_folder(arguments.output), load_jukebox(model, arguments)
     levels = parse_list("--levels", arguments.levels, jukebox.model.top + 1) or (jukebox.model.top,)
     given = given_codes(arguments, arguments.source, levels)

@@ -1,4 +1,4 @@
-"""`jukebox weights`: list, download, import, export, inspect and verify model files."""
+"""`jukebox weights`: list, download, import, export, pack, inspect and verify model files."""
 
 import argparse
 import json
@@ -22,7 +22,9 @@ _CONFIG_HELP = "what a .pth.tar file without hyper-parameters is: 5b/vqvae, 5b/p
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The options of `jukebox weights`."""
-    parser = subparsers.add_parser("weights", help="list, download, import, export, inspect and verify model files")
+    parser = subparsers.add_parser(
+        "weights", help="list, download, import, export, pack, inspect and verify model files"
+    )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
 
     listing = actions.add_parser("list", help="released models, their files, and what is in the cache")
@@ -47,6 +49,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.add_argument("--to", dest="layout", choices=("openai", "huggingface"), required=True)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="DEST")
     export.set_defaults(action=_export)
+
+    packing = actions.add_parser(
+        "pack", help="a VQ-VAE and its priors, or their runs, into one folder of half the size"
+    )
+    packing.add_argument("origin", type=Path, metavar="RUNS")
+    packing.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    packing.set_defaults(action=_pack)
 
     info = actions.add_parser("info", help="what a model file or folder holds")
     info.add_argument("path", type=Path)
@@ -172,6 +181,18 @@ def _export(arguments: argparse.Namespace) -> None:
             raise CheckpointError(f"{path} exists already; name another file or remove it.")
         openai.write(path, part.config, part.tensors, step=part.source.get("step"))
         print(path)
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints.packing import pack
+
+    parts = pack(arguments.origin, arguments.output)
+    print("part       parameters       size  largest relative error of rounding")
+    for part in parts:
+        size = amount(part.size_bytes, "B")
+        print(f"{part.folder.name:<9}{part.numbers:>12,}{size:>11}  {part.error:.1e} in {part.worst}")
+    total = sum(part.size_bytes for part in parts)
+    print(f"{arguments.output}: {sum(part.numbers for part in parts):,} parameters, {amount(total, 'B')}")
 
 
 def _info(arguments: argparse.Namespace) -> None:

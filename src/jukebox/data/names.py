@@ -7,6 +7,7 @@ from pathlib import Path
 from jukebox import presets
 from jukebox.checkpoints import store
 from jukebox.checkpoints.cache import LABELS, cache_folder
+from jukebox.checkpoints.load import locate
 from jukebox.config import PriorConfig
 from jukebox.data.collection import VOCABULARY, read_names
 from jukebox.errors import ConfigError, DataError
@@ -31,18 +32,20 @@ def names_of(model: str, level: int | None = None) -> tuple[Vocabulary, LyricAlp
     """The vocabulary and alphabet of a model.
 
     Args:
-        model: the folder of a prior, of several or of a dataset, or the name of a released model whose label lists are
-            in the cache.
+        model: the folder of a prior, of several or of a dataset, "mini", "tiny-random", or the name of a released model
+            whose label lists are in the cache.
         level: of its priors; None for the coarsest, which reads the lyrics.
 
     Raises:
         DataError: there are none.
     """
-    if folder := _folder_with_names(Path(model), level):
+    if model == presets.TINY_RANDOM:
+        return Vocabulary.from_songs(presets.TINY_NAMES), V3_ALPHABET
+    if folder := _folder_with_names(locate(model) if model == presets.MINI else Path(model), level):
         return read_names(folder)
     if model not in presets.RELEASED:
         raise DataError(
-            f"{model} has no {VOCABULARY}: name the folder of a prior, or one of {', '.join(presets.RELEASED)}."
+            f"{model} has no {VOCABULARY}: name the folder of a prior, or one of {', '.join(presets.NAMES)}."
         )
     version = presets.model(model).vocabularies[-1 if level is None else level]
     if version not in ("v2", "v3"):

@@ -26,7 +26,8 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TransformerConfig, patterns: tuple[Pattern, ...]) -> None:
         super().__init__()
         inner = config.attention_width
-        self.patterns, self.heads, self.rotary = patterns, config.heads, config.position == "rotary"
+        self.patterns, self.rotary = patterns, config.position == "rotary"
+        self.heads, self.head_width = config.heads, config.head_width
         self.qkv = nn.Linear(config.width, 3 * inner)
         self.output = nn.Linear(inner, config.width)
         self.query_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
@@ -89,7 +90,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.head_width = config.heads, config.head_width
         self.query = nn.Linear(config.width, config.attention_width)
         self.key_value = nn.Linear(config.width, 2 * config.attention_width)
         self.output = nn.Linear(config.attention_width, config.width)

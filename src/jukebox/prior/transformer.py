@@ -173,7 +173,7 @@ class Transformer(nn.Module):
 
         Args:
             x: embedded inputs. With a state, one position for every item wherever each is, perhaps with empty rows
-                after the last item's (`step.ROWS`), or several positions where all items are at the same; no
+                after the last item's (`step.rows_for`), or several positions where all items are at the same; no
                 gradients flow then.
             encoded_lyrics: for X layers, without a state, which has its own.
             state: what came before; see `TransformerState` for what happens to it.

@@ -1,12 +1,14 @@
 """What generating needs to know of a model: its levels, their words and what is usual for them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from jukebox.config import PriorConfig
 from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.labels import LabelEncoder, Labels, SongTokens
 from jukebox.labels.timing import TimeGrid
+from jukebox.sampling.request import SongRequest
+from jukebox.sampling.token import SamplingConfig
 from jukebox.vqvae.vqvae import VQVAE
 
 
@@ -17,7 +19,7 @@ class LevelModel:
     Args:
         config: of its prior.
         words: names and characters that it knows; None for a prior without labels.
-        temperature: usual for it.
+        sampling: how codes are usually drawn.
         hop_fraction: usual for it.
         parallel_windows: parts that it is usually written in side by side; more than 1 is an approximation.
         forgiving: an unknown name counts as "unknown" instead of being refused.
@@ -25,7 +27,7 @@ class LevelModel:
 
     config: PriorConfig
     words: LabelEncoder | None
-    temperature: float = 0.99
+    sampling: SamplingConfig = field(default_factory=lambda: SamplingConfig(temperature=0.99))
     hop_fraction: float = 0.5
     parallel_windows: int = 1
     forgiving: bool = False
@@ -63,11 +65,13 @@ class SongModel:
         name: as it was asked for.
         vqvae: in evaluation mode, on its device.
         levels: by number, the finest is 0; a level without a prior is missing.
+        usual: the song that it writes where nothing is asked for.
     """
 
     name: str
     vqvae: VQVAE
     levels: dict[int, LevelModel]
+    usual: SongRequest = field(default_factory=lambda: SongRequest(seconds=10.0))
 
     @cached_property
     def grid(self) -> TimeGrid:

@@ -229,7 +229,7 @@ def _level_plan(request: SongRequest, model: SongModel, level: int, length: int,
     return LevelPlan(
         level=level,
         length=tokens,
-        sampling=settings.sampling(known.temperature),
+        sampling=settings.sampling(known.sampling),
         chains=tuple(plan_chains(tokens, len(item.given.get(level, ())), layout) for item in items),
     )
 

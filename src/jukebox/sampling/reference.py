@@ -1,7 +1,5 @@
 """The reference engine: the prior's own step, in plain PyTorch, on any device."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,18 +8,12 @@ from torch import Tensor
 
 from jukebox.config import PriorConfig
 from jukebox.prior.prior import Prior
-from jukebox.prior.step import ROWS
-from jukebox.prior.token_stack import before
-from jukebox.sampling.engine import NoiseSource, Window, listened
+from jukebox.prior.step import rows_for
+from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.noise import gumbel
+from jukebox.sampling.reading import CHUNK, read_window
+from jukebox.sampling.threads import threads_for
 from jukebox.sampling.token import Choice, SamplingConfig
-
-# Positions that are read at once. Part of the arithmetic: in other pieces attention would round otherwise.
-CHUNK = 1024
-
-# Multiplications in the largest product of a call that make a second thread worth waiting for. Below, threads that
-# wait for each other cost more than they bring, on a busy machine many times the work itself.
-_WORTH_THREADS = 1 << 24
 
 _EMPTY = SamplingConfig(temperature=0.0)
 _DRAW = -(1 << 62)
@@ -73,22 +65,13 @@ class ReferenceEngine:
     @torch.no_grad()
     def begin(self, slot: int, window: Window) -> None:
         """Put a window into a slot and read what is known of it, a chunk at a time."""
-        with self._threads(min(CHUNK, self.config.transformer.context)):
+        with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
             self._begin(slot, window)
 
     def _begin(self, slot: int, window: Window) -> None:
-        prior, device, known = self._prior, self._positions.device, len(window.known)
-        assert known + len(window.replay) <= self.config.codes_context, "there is no place left in the window"
-        conditions = window.conditions.to(device)
-        item = self._state.items(slot, slot + 1).at(torch.zeros_like(self._positions[:1]), 0)
-        prior.fill(item, conditions)
-        tokens = prior.layout.tokens(listened(window.known).to(device)[None], conditions.lyrics)
-        count = tokens.shape[1]
-        for part in before(tokens).split(CHUNK, 1) if count else ():
-            # The token before a part is the last of the one before it, which `before` of the whole sees to.
-            item = prior.read(part, item)
-        values = {"previous": tokens[0, -1] if count else 0, "positions": count, "moves": 1, "keys": window.key}
-        for name, value in (values | {"places": window.start + known}).items():
+        count, previous = read_window(self._prior, self._state.items(slot, slot + 1), window)
+        values = {"previous": previous, "positions": count, "moves": 1, "keys": window.key}
+        for name, value in (values | {"places": window.start + len(window.known)}).items():
             getattr(self, f"_{name}")[slot] = value
         self._taken[slot] = _Slot(sampling=window.sampling, replay=window.replay.tolist(), position=count)
         self._choice = None
@@ -96,7 +79,7 @@ class ReferenceEngine:
     @torch.no_grad()
     def run(self, steps: int) -> Int64[Tensor, "slots _"]:
         """Write the next codes of every window; see `Engine.run`."""
-        with self._threads(max(ROWS, 1 + max(self._taken))):
+        with threads_for(self._prior, rows_for(1 + max(self._taken))):
             return self._run(steps)
 
     def _run(self, steps: int) -> Int64[Tensor, "slots _"]:
@@ -130,18 +113,6 @@ class ReferenceEngine:
         del self._taken[slot]
         self._moves[slot] = self._positions[slot] = 0
         self._choice = None
-
-    @contextlib.contextmanager
-    def _threads(self, rows: int) -> Iterator[None]:
-        """One thread for products of `rows` rows that are too small to share. The results are the same bits."""
-        before = torch.get_num_threads()
-        largest = max(self._prior.layout.vocabulary, self.config.transformer.width) * self.config.transformer.width
-        if rows * largest < _WORTH_THREADS:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
     def _settings(self, used: int) -> list[SamplingConfig]:
         """How each slot draws; empty ones are greedy."""

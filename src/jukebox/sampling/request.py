@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jukebox import presets
 from jukebox.config import Config
 from jukebox.config.base import require
 from jukebox.errors import ConfigError
@@ -19,7 +20,7 @@ class LevelSettings(Config):
 
     Args:
         level: 0 is the finest.
-        temperature, top_k, top_p: as in `SamplingConfig`; top_k and top_p None draw among all tokens.
+        temperature, top_k, top_p: as in `SamplingConfig`; a top_p of 1 draws among all tokens.
         hop_fraction: how far a window moves on, as a share of its length.
         one_window: write what is missing in one window that ends with the song.
     """
@@ -35,12 +36,12 @@ class LevelSettings(Config):
         require(self.level >= 0, self, "level", "0 or more")
         fraction = self.hop_fraction
         require(fraction is None or 0 < fraction <= 1, self, "hop_fraction", "a share of a window above 0, up to 1")
-        self.sampling(1.0)
+        self.sampling(SamplingConfig())
 
-    def sampling(self, temperature: float) -> SamplingConfig:
-        """How tokens are drawn where the model's usual temperature is this."""
-        chosen = temperature if self.temperature is None else self.temperature
-        return SamplingConfig(temperature=chosen, top_k=self.top_k, top_p=self.top_p)
+    def sampling(self, usual: SamplingConfig) -> SamplingConfig:
+        """How tokens are drawn where this is usual for the model."""
+        asked = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p")}
+        return dataclasses.replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class SongRequest(Config):
     """Everything that decides which bytes come out.
 
     Args:
-        model: a released model's name, "tiny-random", or a folder.
+        model: "mini", a released model's name, "tiny-random", or a folder.
         songs: what is sung in each; they are written side by side.
         seconds: length of each song, the beginning that is given included. None: as long as the given codes.
         takes: how many versions of each song.
@@ -102,7 +103,7 @@ class SongRequest(Config):
         given: codes to begin with.
     """
 
-    model: str
+    model: str = presets.MINI
     songs: tuple[Labels, ...] = (Labels(),)
     seconds: float | None = None
     takes: int = 1

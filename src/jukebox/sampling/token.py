@@ -56,7 +56,7 @@ class Choice:
             return torch.tensor(values, device=device)[:, None]
 
         top_k = [vocabulary if s.top_k is None else min(s.top_k, vocabulary) for s in settings]
-        top_p = [2.0 if s.top_p is None else s.top_p for s in settings]
+        top_p = [2.0 if s.top_p in (None, 1.0) else s.top_p for s in settings]
         return cls(
             temperature=column([s.temperature or 1.0 for s in settings]),
             noisy=column([float(s.temperature > 0) for s in settings]),

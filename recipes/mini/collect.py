@@ -1,0 +1,74 @@
+"""The music mini learns from, as one folder for `jukebox data prepare`: free recordings and the songbook."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jukebox.checkpoints.files import replacing
+from jukebox.errors import DataError
+
+FREE = ("CC0", "CC Public Domain", "Public Domain", "CC-BY-3", "CC-BY-4")
+"""How the licences begin whose music may be in weights that are given away; share-alike ones are left out."""
+
+HELD_OUT = {
+    ("DS10Forum", "The Laundry Room"),
+    ("TAD", "Oceanside"),
+    ("Kevin MacLeod", "Dance of the Sugar Plum Fairy"),
+    ("Software-Entwicklungskit", "Sodium"),
+    ("Software-Entwicklungskit", "Sodium (lead vocal)"),
+    ("Software-Entwicklungskit", "Francium (instrumental)"),
+}
+"""Recordings that are never trained on: of artists with several, so that their label is known."""
+
+BULKY = ("notes", "syllables", "pitch_cents", "pitch_step_s", "arrangement")
+"""What the songbook knows of a song and no stage of mini reads."""
+
+METADATA = "metadata.jsonl"
+
+
+def collect(corpus: Path, songbook: Path, out: Path) -> dict[str, int]:
+    """Write `out`: links to both folders, and one metadata file.
+
+    Args:
+        corpus: a folder with `metadata.jsonl` that has a `licence` for each recording.
+        songbook: the `songs` folder of a songbook.
+        out: made if it is not there.
+
+    Returns:
+        How many songs come from each.
+
+    Raises:
+        DataError: a metadata file is missing or damaged.
+    """
+    recordings = [_recording(entry) for entry in _entries(corpus) if str(entry.get("licence")).startswith(FREE)]
+    sung = [_sung(entry) for entry in _entries(songbook)]
+    out.mkdir(parents=True, exist_ok=True)
+    for name, folder in (("corpus", corpus), ("songbook", songbook)):
+        link = out / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+    with replacing(out / METADATA) as temporary:
+        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in [*recordings, *sung]), encoding="utf-8")
+    return {"recordings": len(recordings), "songs": len(sung)}
+
+
+def _recording(entry: dict[str, Any]) -> dict[str, Any]:
+    held_out = (entry["artist"], entry["title"]) in HELD_OUT
+    return entry | {"path": f"corpus/{entry['path']}", "split": "validation" if held_out else "train"}
+
+
+def _sung(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in BULKY} | {"path": f"songbook/{entry['path']}"}
+
+
+def _entries(folder: Path) -> Iterator[dict[str, Any]]:
+    path = folder / METADATA
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{path}, line {number}, is no JSON ({error}); mend it or make it again.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); name a folder that has one.") from error
