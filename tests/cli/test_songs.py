@@ -55,6 +55,7 @@ def test_a_song_its_repetition_its_upsampling_and_more_of_it(
 
     upsample = ["upsample", str(song), "--start", "0.02", "--duration", "0.02", "-o", str(finer)]
     assert main([*upsample, "--lowest-level", "1"]) == 0
+    assert (finer / "lyrics.lrc").is_file()
     given, codes = load_codes(song / "song.codes").codes, load_codes(finer / "song.codes").codes
     assert codes[2].tolist() == given[2][6:12].tolist()
     assert len(codes[1]) == 24

@@ -120,9 +120,9 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
         total = _total_samples(request, model, song, offset + length, first, notes)
         tokens = {}
         for level in range(request.lowest_level, first + 1):
-            known = model.level(level)
-            tokens[level] = known.song(labels)
-            if known.forgiving and (missing := known.unknown_names(labels)):
+            known, told = model.level(level), request.level(level).labels(labels)
+            tokens[level] = known.song(told)
+            if known.forgiving and (missing := known.unknown_names(told)):
                 notes.append(f"Level {level} does not know {', '.join(map(repr, missing))}: it is told 'unknown'.")
         item = Item(
             name=name,
@@ -202,7 +202,9 @@ def _total_samples(request: SongRequest, model: SongModel, song: int, end: int, 
     limits = [
         level.config.labels
         for number, level in model.levels.items()
-        if number <= first and level.config.labels is not None and level.config.labels.timing_bins is not None
+        if (number <= first or request.songs[song].lyrics)  # the top reads off when lyrics are sung, also where given
+        and level.config.labels is not None
+        and level.config.labels.timing_bins is not None
     ]
     shortest_s = max((limit.min_duration_s or 0.0 for limit in limits), default=0.0)
     if end >= shortest_s * grid.sample_rate:

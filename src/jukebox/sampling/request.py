@@ -23,6 +23,7 @@ class LevelSettings(Config):
         temperature, top_k, top_p: as in `SamplingConfig`; a top_p of 1 draws among all tokens.
         hop_fraction: how far a window moves on, as a share of its length.
         one_window: write what is missing in one window that ends with the song.
+        artist, genre: names for this level in place of the songs' own: levels may know other lists of names.
     """
 
     level: int
@@ -31,12 +32,19 @@ class LevelSettings(Config):
     top_p: float | None = None
     hop_fraction: float | None = None
     one_window: bool = False
+    artist: str | None = None
+    genre: str | None = None
 
     def __post_init__(self) -> None:
         require(self.level >= 0, self, "level", "0 or more")
         fraction = self.hop_fraction
         require(fraction is None or 0 < fraction <= 1, self, "hop_fraction", "a share of a window above 0, up to 1")
         self.sampling(SamplingConfig())
+
+    def labels(self, song: Labels) -> Labels:
+        """A song as this level is told of it."""
+        named = {"artist": self.artist, "genre": self.genre}
+        return dataclasses.replace(song, **{name: value for name, value in named.items() if value is not None})
 
     def sampling(self, usual: SamplingConfig) -> SamplingConfig:
         """How tokens are drawn where this is usual for the model."""
