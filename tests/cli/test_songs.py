@@ -88,6 +88,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--temperature is 'hot'; give a number" in refused(capsys, *generate, "--temperature", "hot")
     assert "--one-window is '7'; give levels from 0 to 2" in refused(capsys, *generate, "--one-window", "7")
     assert "top_k is 0" in refused(capsys, *generate, "--top-k", "0")
+    assert "was not trained with hidden conditions" in refused(capsys, *generate, "--guidance", "2=2")
     assert "--slots is 0" in refused(capsys, *generate, "--slots", "0")
     assert "--threads is 0" in refused(capsys, *generate, "--threads", "0")
     assert "cannot be used" in refused(capsys, *generate, "--device", "nonsense")

@@ -10,7 +10,7 @@ from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.labels import SongTokens
 from jukebox.labels.timing import SongSpan, TimeGrid
 from jukebox.prior.label_conditioner import label_tensors
-from jukebox.sampling.model import SongModel
+from jukebox.sampling.model import LevelModel, SongModel
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.token import SamplingConfig
 from jukebox.sampling.windows import Chain, LevelWindows, plan_chains
@@ -231,9 +231,20 @@ def _level_plan(request: SongRequest, model: SongModel, level: int, length: int,
     return LevelPlan(
         level=level,
         length=tokens,
-        sampling=settings.sampling(known.sampling),
+        sampling=_sampling(settings.sampling(known.sampling), known, model.name),
         chains=tuple(plan_chains(tokens, len(item.given.get(level, ())), layout) for item in items),
     )
+
+
+def _sampling(sampling: SamplingConfig, known: LevelModel, name: str) -> SamplingConfig:
+    """The same; refuses guidance of a prior that was always told everything."""
+    hidden = known.config.condition_dropout
+    if sampling.guidance != 1.0 and not (hidden.artist or hidden.genre or hidden.lyrics):
+        raise ConfigError(
+            f"guidance is {sampling.guidance} at level {known.config.level}, but {name} was not trained with hidden "
+            "conditions there: leave it out."
+        )
+    return sampling
 
 
 def hop_tokens(request: SongRequest, model: SongModel, level: int) -> int:

@@ -20,7 +20,7 @@ class LevelSettings(Config):
 
     Args:
         level: 0 is the finest.
-        temperature, top_k, top_p: as in `SamplingConfig`; a top_p of 1 draws among all tokens.
+        temperature, top_k, top_p, guidance: as in `SamplingConfig`; a top_p of 1 draws among all tokens.
         hop_fraction: how far a window moves on, as a share of its length.
         one_window: write what is missing in one window that ends with the song.
         artist, genre: names for this level in place of the songs' own: levels may know other lists of names.
@@ -30,6 +30,7 @@ class LevelSettings(Config):
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
+    guidance: float | None = None
     hop_fraction: float | None = None
     one_window: bool = False
     artist: str | None = None
@@ -48,7 +49,7 @@ class LevelSettings(Config):
 
     def sampling(self, usual: SamplingConfig) -> SamplingConfig:
         """How tokens are drawn where this is usual for the model."""
-        asked = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p")}
+        asked = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "guidance")}
         return dataclasses.replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
 

@@ -21,14 +21,18 @@ class SamplingConfig(Config):
         top_k: draw among the k most probable tokens and those equal to the k-th; None for all.
         top_p: of what is left draw among the most probable tokens up to and including the one with which their
             probability exceeds p, 0 < p <= 1; None for all.
+        guidance: logits are moved from those without artist, genre and lyrics towards those with them, and so many
+            times as far, 0 or more; 1 asks once. Only for priors that were trained with hidden conditions.
     """
 
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         require(0.0 <= self.temperature < float("inf"), self, "temperature", "a number, 0 or more")
+        require(0.0 <= self.guidance < float("inf"), self, "guidance", "a number, 0 or more")
         require(self.top_k is None or self.top_k >= 1, self, "top_k", "a number of tokens, 1 or more, or none")
         require(self.top_p is None or 0 < self.top_p <= 1, self, "top_p", "a probability above 0, up to 1, or none")
 
