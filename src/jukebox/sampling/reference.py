@@ -7,6 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
+from jukebox.errors import ConfigError
 from jukebox.prior.prior import Prior
 from jukebox.prior.step import rows_for
 from jukebox.sampling.engine import NoiseSource, Window
@@ -64,7 +65,15 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def begin(self, slot: int, window: Window) -> None:
-        """Put a window into a slot and read what is known of it, a chunk at a time."""
+        """Put a window into a slot and read what is known of it, a chunk at a time.
+
+        Raises:
+            ConfigError: the window is to be guided.
+        """
+        if window.sampling.guidance != 1.0:
+            raise ConfigError(
+                "Songs with guidance are written on the CPU in float32: use --device cpu, or --guidance 1."
+            )
         with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
             self._begin(slot, window)
 
