@@ -37,6 +37,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     likelihood.add_argument(
         "--ngram-codes", type=int, default=20_000_000, metavar="N", help="to count for the n-grams; 0 leaves them out"
     )
+    likelihood.add_argument(
+        "--precision", metavar="LIST", help="what these cost, too: bfloat16,int8,int4,cache8 or some of them"
+    )
 
     codebook = _action(actions, "codebook", "how many codes are used, and how evenly", _count)
     codebook.add_argument("data", type=Path, metavar="DATASET", help="sound or codes")
@@ -130,8 +133,10 @@ def _predict(arguments: argparse.Namespace) -> None:
     from jukebox.checkpoints.load import load_prior
     from jukebox.evaluation import plots
     from jukebox.evaluation.likelihood import evaluate_ngrams, evaluate_prior
+    from jukebox.evaluation.precision import evaluate_precisions, parse_rungs
     from jukebox.evaluation.prior_windows import windows_of
 
+    rungs = parse_rungs(arguments.precision) if arguments.precision is not None else ()
     prior = place(load_prior(arguments.model, arguments.level), arguments)
     found = windows_of(
         prior.config, arguments.model, arguments.data, _crop_config(arguments, 1), _split(arguments), arguments.vqvae
@@ -149,6 +154,12 @@ def _predict(arguments: argparse.Namespace) -> None:
     print(f"{'ceiling':<26}  {math.log2(size):7.4f}          {math.log2(size) / hop_s / 1000:8.2f}")
     print(f"Level {prior.config.level}, {len(indices)} windows of {prior.config.codes_context} codes", end="")
     print(f" ({prior.config.codes_context * hop_s:.2f} s), ± standard error over windows.")
+    costs = []
+    if rungs:
+        print(f"{'in fewer bits':<26}  bits per token  more than in float32")
+        for cost in evaluate_precisions(prior, found.windows, indices, rungs, batch=arguments.batch, display=progress):
+            print(f"{cost.name:<26}  {cost.predicted.mean:14.4f}  {cost.mean:+.5f} ±{cost.standard_error:.5f}")
+            costs.append(cost)
     if found.left_out:
         print(f"{len(found.left_out)} songs are shorter than a window or of a length that the prior does not know.")
     results = {
@@ -157,6 +168,10 @@ def _predict(arguments: argparse.Namespace) -> None:
         "context": prior.config.codes_context,
         "ceiling_bits": math.log2(size),
         "songs_left_out": [song.key for song in found.left_out],
+        "precisions": [
+            {"name": cost.name, "more_bits_per_token": cost.mean, "standard_error": cost.standard_error}
+            for cost in costs
+        ],
         "predictors": [
             {
                 "name": row.name,

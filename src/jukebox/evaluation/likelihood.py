@@ -3,7 +3,7 @@
 Beside it stands what a back-off n-gram says about the same windows from the codes alone, counted on the training songs.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -92,18 +92,25 @@ def variants(config: PriorConfig) -> dict[str, ConditionDropout]:
 
 @torch.no_grad()
 def evaluate_prior(
-    prior: Prior, windows: Windows, indices: Sequence[int], *, batch: int = 1, display: Display = unseen
+    prior: Prior,
+    windows: Windows,
+    indices: Sequence[int],
+    *,
+    batch: int = 1,
+    rates: Mapping[str, ConditionDropout] | None = None,
+    display: Display = unseen,
 ) -> list[Likelihood]:
-    """Bits of the codes of some windows, for each of `variants`.
+    """Bits of the codes of some windows, by default for each of `variants`.
 
     Args:
         prior: in evaluation mode, on any device.
         windows: its windows.
         indices: which.
         batch: windows at once.
+        rates: what is hidden from it, by name.
         display: shows how far it has come.
     """
-    rates = variants(prior.config)
+    rates = variants(prior.config) if rates is None else rates
     found: dict[str, list[np.ndarray]] = {name: [] for name in rates}
     device = next(prior.parameters()).device
     with display("predicting", len(rates) * len(indices), "windows") as advance:
