@@ -22,6 +22,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before any kernel is imported
 
+from gpu_limits import card_limits
 from gpu_limits import rows as limits_part
 from gpu_models import Part, cost, songs, windows
 from gpu_plot import roofline
@@ -29,6 +30,9 @@ from gpu_report import HEAD, PUBLISHED, Result, Setting, line, measured, save
 from gpu_steps import rows as steps_part
 from gpu_steps import tune, ways
 from gpu_vqvae import rows as vqvae_part
+
+from jukebox.checkpoints.cache import cache_folder
+from jukebox.sampling.limits import write_limits
 
 PARTS: dict[str, Part] = {
     "limits": limits_part, "steps": steps_part, "ways": ways, "windows": windows, "vqvae": vqvae_part, "cost": cost,
@@ -42,6 +46,9 @@ def main() -> None:
                         help=f"of {', '.join(PARTS)} (default: all but tune)")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=9.5, help="that it may take (default 9.5)")
     parser.add_argument("--smoke", action="store_true", help="tiny shapes, every part, also on a CPU")
+    parser.add_argument("--calibrate", action="store_true",
+                        help="keep the limits of this card for jukebox generate --estimate")  # fmt: skip
+    parser.add_argument("--expect", action="store_true", help="measure nothing; list what a --card is expected to do")
     parser.add_argument("--card", choices=tuple(PUBLISHED), default="H200",
                         help="whose published limits stand in for what is not measured (default H200)")  # fmt: skip
     arguments = parser.parse_args()
@@ -50,8 +57,8 @@ def main() -> None:
     if unknown:
         sys.exit(f"There is no part {', '.join(unknown)}; the parts are {', '.join(PARTS)}.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu" and not arguments.smoke:
-        sys.exit("There is no CUDA device; --smoke walks through every part without one.")
+    if device.type == "cpu" and not (arguments.smoke or arguments.expect):
+        sys.exit("There is no CUDA device; --smoke walks through every part, --expect says what a card should do.")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     facts = {
@@ -59,7 +66,7 @@ def main() -> None:
         "date": time.strftime("%Y-%m-%d"), "published": arguments.card,
     }  # fmt: skip
     setting = Setting(
-        device=device, smoke=arguments.smoke, limits=PUBLISHED[arguments.card],
+        device=device, smoke=arguments.smoke, expect=arguments.expect, limits=PUBLISHED[arguments.card],
         ends_s=time.monotonic() + 60 * arguments.minutes,
     )  # fmt: skip
     folder, results = Path(os.environ.get("OUT", ".")), list[Result]()
@@ -70,6 +77,10 @@ def main() -> None:
             results.append(measured(name, row, setting))
             print(line(results[-1]), flush=True)
         save(folder, facts | {"limits": vars(setting.limits)}, results)
+    if arguments.calibrate:
+        table = cache_folder() / "gpu_limits.json"
+        write_limits(table, card, card_limits(setting))
+        print(f"{table}: what this card can do, for jukebox generate --estimate")
     if setting.steps:
         roofline(setting, folder / "gpu.png")
     best = {

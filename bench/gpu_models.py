@@ -27,8 +27,9 @@ from jukebox.prior.conditions import Conditions
 from jukebox.prior.label_conditioner import LabelTensors
 from jukebox.prior.prior import Prior
 from jukebox.prior.token_stack import before
-from jukebox.sampling.estimate import estimate_level, step_numbers
+from jukebox.sampling.estimate import estimate_level
 from jukebox.sampling.generate import Options
+from jukebox.sampling.limits import step_numbers
 from jukebox.sampling.model import LevelModel, SongModel
 from jukebox.sampling.request import SongRequest
 

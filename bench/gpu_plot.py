@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from gpu_limits import step_bytes
 from gpu_report import Setting
 from gpu_steps import PRECISIONS, config_of
 
-from jukebox.sampling.estimate import step_numbers
+from jukebox.sampling.limits import step_bytes, step_numbers
 
 
 def roofline(setting: Setting, path: Path) -> None:

@@ -58,15 +58,15 @@ class EngineSettings(Config):
         Raises:
             ConfigError: an engine is asked for by name that cannot be used.
         """
-        gpu = device.type == "cuda"
-        precision = self.precision
+        # Cards before Ampere have no bfloat16: they compute in float32, by plain steps.
+        gpu, precision = device.type == "cuda" and _has_bfloat16(device), self.precision
         if precision == "auto":
             precision = "bfloat16" if gpu else "float32"
         if precision == "int4" and config.upsampler is not None:
             precision = "int8"
         engine, reason = self.engine, _no_kernels(config)
         if engine == "auto":
-            engine = "reference" if not gpu else "fused" if reason is None else "graph"
+            engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else "reference"
         if engine == "fused" and reason is not None:
             raise ConfigError(f"The fused engine cannot be used: {reason}; use graph or leave it out.")
         if self.cache_bits == 8 and engine != "fused":
@@ -74,8 +74,9 @@ class EngineSettings(Config):
         return replace(self, engine=engine, precision=precision)
 
     def dtype(self, device: torch.device) -> torch.dtype:
-        """The type of everything but matrices in few bits: `precision` is decided. A processor has no fast 16 bits."""
-        exact = self.precision == "float32" or (device.type == "cpu" and self.precision != "bfloat16")
+        """The type of everything but matrices in few bits, once `precision` is decided: 16 bits where they are fast."""
+        fast = device.type == "cuda" and _has_bfloat16(device)
+        exact = self.precision == "float32" or (not fast and self.precision != "bfloat16")
         return torch.float32 if exact else torch.bfloat16
 
     @property
@@ -127,6 +128,10 @@ def make_engine(prior: Prior, slots: int, settings: EngineSettings) -> Engine:
     from jukebox.sampling.fused import FusedStepper
 
     return GraphEngine(FusedStepper(prior, slots, cache_bits=settings.caches(slots)))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device)[0] >= 8
 
 
 def _no_kernels(config: PriorConfig) -> str | None:

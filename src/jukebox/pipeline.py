@@ -13,6 +13,7 @@ from jukebox import presets
 from jukebox.alignment.attention import align
 from jukebox.alignment.times import SungLyrics, sung_lyrics
 from jukebox.audio.io import Tags
+from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint, save_codes
 from jukebox.checkpoints.files import replacing
 from jukebox.engines import EngineSettings, copied, device_errors, make_engine, prepared
@@ -22,9 +23,10 @@ from jukebox.models import Parts, find
 from jukebox.prior.prior import Prior
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine
-from jukebox.sampling.estimate import estimate
+from jukebox.sampling.estimate import AtBest, estimate
 from jukebox.sampling.events import Event, Finished, Message, Saved
 from jukebox.sampling.generate import Options, generate
+from jukebox.sampling.limits import read_limits, step_limit
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.placement import Need, Place, need, places
@@ -157,6 +159,22 @@ class Jukebox:
         settings = self._settings.on(self.device, config)
         return need(config, slots, settings.dtype(self.device), settings.bits, settings.caches(slots))
 
+    def _at_best(self) -> AtBest | None:
+        """The time of a step by the limits of the card; None where these are not known."""
+        if self.device.type != "cuda":
+            return None
+        table = cache_folder() / "gpu_limits.json"
+        known = read_limits(table, torch.cuda.get_device_name(self.device))
+
+        def at_best(level: int, slots: int) -> tuple[float, float]:
+            assert known is not None
+            config = self.model.level(level).config
+            settings = self._settings.on(self.device, config)
+            bits = settings.bits or 8 * settings.dtype(self.device).itemsize
+            return step_limit(known[0], config, slots, bits, settings.caches(slots))
+
+        return None if known is None else at_best
+
     def _placed(self, level: int, settings: EngineSettings, place: Place) -> Prior:
         if level not in self._kept:
             prior = prepared(self._parts.prior(level), settings, self.device, place)
@@ -212,7 +230,8 @@ class Jukebox:
         """What a request would take, in lines for people; a few steps of every level are made."""
         slots = options.slots if options is not None else None
         with device_errors(None):
-            return estimate(self.model, self.plan(request), self.engine, self.device, self.need, slots)
+            plan = self.plan(request)
+            return estimate(self.model, plan, self.engine, self.device, self.need, slots, self._at_best())
 
     def events(
         self, request: SongRequest, session: Session | None = None, options: Options | None = None

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from jukebox.config import PriorConfig
 from jukebox.nn.memory import free_host_bytes, size_text
-from jukebox.nn.unallocated import unallocated
-from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window
 from jukebox.sampling.generate import MOST_SLOTS, EngineFactory, window_conditions
+from jukebox.sampling.limits import step_numbers
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.placement import Need
 from jukebox.sampling.plan import LevelPlan, SongPlan
@@ -21,6 +19,9 @@ _WARM_STEPS, _STEPS = 2, 6
 
 Needs = Callable[[int, int], Need]
 """Memory that the prior of a level needs for so many windows at once."""
+
+AtBest = Callable[[int, int], tuple[float, float]]
+"""Seconds of a step of a level for so many windows: by memory and arithmetic alone, and with what stages cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +68,6 @@ def estimate_level(model: SongModel, plan: LevelPlan, slots: int | None, needs: 
         weight_bytes=memory.weights,
         state_bytes=memory.state,
     )
-
-
-def step_numbers(config: PriorConfig) -> int:
-    """Numbers of the matrices that a step reads."""
-    with unallocated():
-        prior = Prior(config)
-    matrices = sum(p.numel() for name, p in prior.named_parameters() if name.startswith("transformer") and p.ndim == 2)
-    return matrices + prior.layout.vocabulary * config.transformer.width
 
 
 def probe(model: SongModel, plan: SongPlan, level: LevelPlan, found: LevelEstimate, engines: EngineFactory) -> float:
@@ -131,8 +124,19 @@ def estimate(
     device: torch.device,
     needs: Needs,
     slots: int | None = None,
+    at_best: AtBest | None = None,
 ) -> str:
-    """A table of what every level would take, whether it fits, and the time expected from a short probe."""
+    """A table of what every level would take, whether it fits, and the time expected from a short probe.
+
+    Args:
+        model: that writes.
+        plan: what is to be written.
+        engines: makes an engine for the probe.
+        device: where.
+        needs: memory of a prior and its slots.
+        slots: windows at once; None for as many as there are, up to `MOST_SLOTS`.
+        at_best: time of a step by the limits of the card, where these are known.
+    """
     free = memory_bytes(device)
     lines = [f"{plan.length_samples / model.grid.sample_rate:.2f} seconds, {len(plan.items)} to be written"]
     lines.append("level    tokens  windows  at once  operations    weights  slots' state   time expected")
@@ -153,6 +157,10 @@ def estimate(
     there = "an unknown amount" if free is None else size_text(free)
     lines.append(f"Memory: {size_text(most)} at most, of {there} free: it {'fits' if fits else 'does not fit'}.")
     lines.append(f"Time expected on this machine: {_duration(total_s)}" + ("" if fits else " for the levels that fit"))
+    if at_best is not None:
+        times = [(found.tokens / found.slots, at_best(found.level, found.slots)) for found in levels]
+        least, staged = (_duration(sum(steps * each[index] for steps, each in times)) for index in range(2))
+        lines.append(f"By the limits of this card at least {least}; {staged} with the cost of dependent stages.")
     return "\n".join([*plan.notes, *lines])
 
 

@@ -1,5 +1,6 @@
 """Where the priors of a model are kept while songs are written: decided from sizes before anything is loaded."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -39,6 +40,7 @@ class Need:
     state: int
 
 
+@functools.lru_cache(maxsize=64)
 def need(config: PriorConfig, slots: int, dtype: torch.dtype, bits: Bits | None, cache_bits: CacheBits = 16) -> Need:
     """What a prior needs in a type, with matrices in so many bits where given; nothing is allocated."""
     with unallocated():
