@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jukebox.cli.recording import prepare_machine
+from jukebox.cli.team import dismiss, help_out, join
 from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,10 +24,22 @@ _LINE_EVERY_S = 10.0
 
 
 def add_work_options(parser: argparse.ArgumentParser) -> None:
-    """How the work is done: nothing here changes what comes out."""
+    """How the work is done: nothing here changes what is asked for. Precision and engine change how it is rounded."""
     parser.add_argument("--format", choices=FORMATS, default="flac", help="of the songs (default: flac)")
     parser.add_argument("--slots", type=int, metavar="N", help="windows at once (default: all, up to 32)")
     parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16", "int8", "int4"),
+        default="auto",
+        help="of the priors' matrices (default: bfloat16 on a GPU, else float32); int4 is for the top prior",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "reference", "processor", "graph", "fused"),
+        default="auto",
+        help="what computes codes (default: the fastest that can be used)",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
     parser.add_argument(
         "--save-every", type=float, default=3.0, metavar="S", help="seconds from one save to the next (default 3)"
@@ -140,10 +153,14 @@ def parse_list(option: str, text: str | None, levels: int) -> tuple[int, ...]:
 
 def load_jukebox(model: str, arguments: argparse.Namespace) -> "Jukebox":
     """The model, on the device that the options name."""
+    from jukebox.engines import EngineSettings
     from jukebox.pipeline import load
 
     prepare_machine(arguments)
-    return load(model, arguments.device)
+    settings = EngineSettings(engine=arguments.engine, precision=arguments.precision)
+    arguments.team = team = join(arguments.device)
+    device = arguments.device if team is None else str(team.device)
+    return load(model, device, settings, shared=team is not None)
 
 
 def work_options(arguments: argparse.Namespace) -> "Options":
@@ -169,9 +186,22 @@ def write(
 
     The introduction is said when the work has begun: a request that is refused has none.
     """
-    if arguments.estimate:
-        print(jukebox.estimate(request, work_options(arguments)))
+    if arguments.team is not None and not arguments.team.first:
+        help_out(arguments.team, jukebox.engine)
         return 0
+    with contextlib.ExitStack() as end:
+        if arguments.team is not None:
+            end.callback(dismiss)
+        if arguments.estimate:
+            print(jukebox.estimate(request, work_options(arguments)))
+        else:
+            _write(jukebox, folder, request, arguments, introduction)
+    return 0
+
+
+def _write(
+    jukebox: "Jukebox", folder: Path, request: "SongRequest", arguments: argparse.Namespace, introduction: str
+) -> None:
     options = work_options(arguments)
     events = jukebox.write_session(
         folder, request, suffix=f".{arguments.format}", options=options, save_every_s=arguments.save_every
@@ -182,7 +212,6 @@ def write(
             print(introduction, file=sys.stderr, flush=True)
         show(itertools.chain([first], events))
     print(f"{folder}: finished; the same again: jukebox generate --request {folder / 'request.yaml'} -o FOLDER")
-    return 0
 
 
 def show(events: "Iterator[Event]") -> None:

@@ -4,7 +4,7 @@ The residual stream is in float32 whatever the type of the matrices; products ro
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,8 @@ from jukebox.sampling.kernels.attention import Parts
 from jukebox.sampling.kernels.linear import Matrix
 from jukebox.sampling.noise import gumbel
 from jukebox.sampling.reading import read_window
-from jukebox.sampling.stepper import Variant, draw
+from jukebox.sampling.stepper import CacheBits, Variant, draw
 from jukebox.sampling.table import SlotTable
-
-CacheBits = Literal[8, 16]
-"""8, or those of the prior's own type."""
 
 # An attention is divided until there are about so many programs, and never into more parts than the last of them can
 # join at little cost.
