@@ -67,7 +67,10 @@ class PriorStep(nn.Module):
     def forward(
         self, codes: Codes, conditions: Conditions, sung: Sung | None = None, recompute: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total loss, and what it was made of, in bits, and the share of windows that are sung; `sung` is needed where attention is aligned."""
+        """The total loss, and what it was made of: bits, and the share of windows in which something is sung.
+
+        `sung` is needed where attention is aligned.
+        """
         output = self.model(codes, conditions, wanted=self.wanted, recompute=recompute)
         losses = output.losses
         total, parts = losses.total, {"music_bits": losses.music}
