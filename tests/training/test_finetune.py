@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from jukebox.training import lora
 from jukebox.training.finetune import freeze, grow, merged_tensors, prior_to_finetune
 from jukebox.training.recipe import FinetuneConfig, LoraConfig
 from jukebox.training.workers import ALONE
-from tests.prior.models import ENCODER, build, codes, conditions
-from tests.training.small import quiet
+from jukebox.vqvae.losses import Bandwidth
+from jukebox.vqvae.vqvae import VQVAE
+from tests.prior.models import ENCODER, UPSAMPLER, build, codes, conditions
+from tests.training.small import VQVAE_CONFIG, quiet
 
 SONGS = [(f"artist {i}", f"genre {i}") for i in range(1, 7)]
 VOCABULARY = Vocabulary.from_songs([*SONGS[:5], ("artist 6", "genre 4")])
@@ -85,6 +88,43 @@ def test_lora_begins_as_the_model_learns_and_merges_back(base: Path, precision: 
     store.save(tmp_path / "merged", merged, model.config, source={})
     again = load_prior(tmp_path / "merged").train()
     torch.testing.assert_close(logits(again), logits(model), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["vqvae", "upsampler"])
+def test_lora_on_convolutions_begins_as_the_model_learns_and_merges_back(kind: str) -> None:
+    """Kernels of plain, strided, dilated and transposed convolutions, seen as matrices [first, rest]."""
+    torch.manual_seed(0)
+    audio = torch.randn(1, 1, 256)
+    if kind == "vqvae":
+        make, targets = (lambda: VQVAE(VQVAE_CONFIG)), ("encoders.*.weight", "decoders.*.weight")
+
+        def result(model: Any) -> torch.Tensor:
+            return model(audio, Bandwidth()).levels[0].reconstruction
+    else:
+        make, targets = (lambda: build(UPSAMPLER)), ("upsampler.*.weight",)
+
+        def result(model: Any) -> torch.Tensor:
+            return model(codes(), conditions(UPSAMPLER)).logits
+
+    model, old = make(), make()
+    old.load_state_dict(model.state_dict())
+    freeze(model, FinetuneConfig(model="x", lora=LoraConfig(rank=2, targets=targets)), seed=0)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad and not name.startswith("labels.")}
+    kernels = {n for n, p in old.named_parameters() if p.ndim == 3}
+    adapted = {name.replace("parametrizations.weight.0", "weight")[:-2] for name in trained}
+    assert kernels <= adapted
+    first = result(model)
+    torch.testing.assert_close(first, result(old))
+    optimizer = torch.optim.SGD(trained.values(), lr=0.1)
+    for _ in range(3):
+        result(model).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert (result(model) - first).abs().max() > 1e-3
+    merged = merged_tensors(model, ALONE)
+    assert set(merged) == set(old.state_dict())
+    old.load_state_dict(dict(merged))
+    torch.testing.assert_close(result(old), result(model), rtol=1e-4, atol=1e-5)
 
 
 def test_8_bits_are_a_quarter_of_the_memory_and_close() -> None:
