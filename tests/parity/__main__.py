@@ -7,6 +7,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("-v", "--verbose", action="store_true", help="print every check")
+    parser.add_argument("--engine", default="reference", help="of whole songs: reference, graph or fused")
     options = parser.parse_args(arguments)
+    os.environ["JUKEBOX_PARITY_ENGINE"] = options.engine
     failed = total = 0
     for root in options.paths:
         if not root.is_dir():

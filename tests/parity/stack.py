@@ -4,7 +4,8 @@ Codes and labels are equal; sound has the README's tolerance for values of order
 """
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,26 @@ from jukebox.checkpoints.names import shapes_of, to_ours
 from jukebox.labels.labels import SongTokens
 from jukebox.labels.text import V2_ALPHABET, V3_ALPHABET
 from jukebox.prior.prior import Prior
+from jukebox.sampling.engine import Engine
 from jukebox.sampling.events import Finished
 from jukebox.sampling.generate import Options, generate
+from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.model import LevelModel, SongModel
 from jukebox.sampling.plan import Item, LevelPlan, SongPlan
 from jukebox.sampling.reference import ReferenceEngine
+from jukebox.sampling.stepper import PlainStepper
 from jukebox.sampling.token import SamplingConfig
 from jukebox.sampling.windows import LevelWindows, plan_chains
 from tests.parity.alignment import ATTENTION
 from tests.parity.report import Check, close, equal, equal_integers
 
 SOUND = 5e-5
+ENGINES: dict[str, Callable[[Prior, int], Engine]] = {
+    "reference": ReferenceEngine,
+    "graph": lambda prior, slots: GraphEngine(PlainStepper(prior, slots)),
+}
+"""Engines that a case can be run through: `python -m tests.parity --engine graph`."""
+
 GREEDY = SamplingConfig(temperature=0.99, top_k=1)
 
 
@@ -159,8 +169,8 @@ class Stack:
         return SongPlan(length_samples=length, items=tuple(items), levels=tuple(plans), notes=())
 
     def _written(self, plan: SongPlan) -> dict[str, dict[int, Tensor]]:
-        def engine(level: int, slots: int) -> ReferenceEngine:
-            return ReferenceEngine(self.priors[level], slots)
+        def engine(level: int, slots: int) -> Engine:
+            return ENGINES[os.environ.get("JUKEBOX_PARITY_ENGINE", "reference")](self.priors[level], slots)
 
         *_, last = generate(plan, self.model, engine, seed=0, options=Options(slots=2))
         assert isinstance(last, Finished)

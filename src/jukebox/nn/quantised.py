@@ -1,0 +1,132 @@
+"""Linear maps for inference whose matrices are kept in few bits: 8 for each output channel, 4 in groups of 128.
+
+What a step of sampling costs is reading matrices. Inputs, sums and biases stay as they are. How much worse a prior
+predicts with them is measured, not assumed (`jukebox evaluate precision`).
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int8, UInt8
+from torch import Tensor, nn
+
+Bits = Literal[4, 8]
+Matrix = Float[Tensor, "outer inner"]
+
+GROUP = 128
+"""Inputs that share a step and a lowest value in 4 bits."""
+
+# The range of a group may be narrowed by these: a few entries are cut off so that all others are nearer.
+_RANGES = (1.0, 0.95, 0.9, 0.85, 0.8)
+
+
+class Linear8(nn.Module):
+    """A linear map with a matrix of 8-bit integers and one scale for each output."""
+
+    weight: Int8[Tensor, "outer inner"]
+    scale: Float[Tensor, " outer"]
+    bias: Tensor | None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight, scale = rounded(linear.weight.detach())
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
+
+    def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
+        """The map at each place; integers of 8 bits are exact in the inputs' type, the scale is applied in float32."""
+        found = F.linear(x, self.weight.to(x.dtype)).float() * self.scale
+        return (found if self.bias is None else found + self.bias).to(x.dtype)
+
+
+class Linear4(nn.Module):
+    """A linear map with a matrix in 4 bits: an entry is `low + step * number`, with both for each group of inputs.
+
+    The two halves of a group share bytes: the first is in the lower four bits. The last group is filled up with zeros.
+    """
+
+    weight: UInt8[Tensor, "outer bytes"]
+    step: Float[Tensor, "outer groups"]
+    low: Float[Tensor, "outer groups"]
+    bias: Tensor | None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.inner = linear.in_features
+        # Some outputs at a time: the search over ranges would be the peak of memory.
+        parts = [_in_groups(rows) for rows in linear.weight.detach().split(256)]
+        for name, values in zip(("weight", "step", "low"), zip(*parts, strict=True), strict=True):
+            self.register_buffer(name, torch.cat(values))
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
+
+    def matrix(self) -> Matrix:
+        """The matrix that it stands for, in float32."""
+        halves = torch.stack([self.weight & 15, self.weight >> 4], 1).unflatten(-1, (-1, GROUP // 2))
+        numbers = halves.transpose(1, 2).flatten(2)  # outer, groups, GROUP
+        whole = self.low[..., None] + self.step[..., None] * numbers
+        return whole.flatten(1)[:, : self.inner]
+
+    def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
+        """The map at each place."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.matrix().to(x.dtype), bias)
+
+
+class RoundedPairs(nn.Module):
+    """The map to queries, keys and values of `linear`, the latter two as a cache of 8 bits would give them back."""
+
+    def __init__(self, linear: nn.Module, attention_width: int, heads: int) -> None:
+        super().__init__()
+        self.linear, self.attention_width, self.heads = linear, attention_width, heads
+
+    def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
+        """Queries as they are, then keys and values in 8 bits with a scale for each head."""
+        found = self.linear(x)
+        own, pairs = found.tensor_split([found.shape[-1] - 2 * self.attention_width], -1)
+        numbers, scale = rounded(pairs.unflatten(-1, (2 * self.heads, -1)))
+        return torch.cat([own, (numbers * scale[..., None]).flatten(-2).to(found.dtype)], -1)
+
+
+def rounded(rows: Float[Tensor, "*rows inner"]) -> tuple[Int8[Tensor, "*rows inner"], Float[Tensor, "*rows"]]:
+    """Rows in 8 bits, and what a step of each is in float32: the largest entry of a row is 127."""
+    scale = rows.abs().amax(-1).float().clamp_min(1e-12) / 127
+    return (rows / scale[..., None]).round().clamp(-127, 127).to(torch.int8), scale
+
+
+def _in_groups(
+    rows: Float[Tensor, "rows inner"],
+) -> tuple[UInt8[Tensor, "rows bytes"], Float[Tensor, "rows groups"], Float[Tensor, "rows groups"]]:
+    """Packed numbers, steps and lowest values."""
+    missing = -rows.shape[1] % GROUP
+    # What fills the last group up repeats its last entry: it widens no range, and meets inputs that are zero.
+    padded = torch.cat([rows, rows[:, -1:].expand(-1, missing)], 1).float() if missing else rows.float()
+    groups = padded.unflatten(1, (-1, GROUP))
+    least, most = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    middle, best = (least + most) / 2, None
+    for share in _RANGES:
+        low = middle + (least - middle) * share
+        step = ((most - least) * share / 15).clamp_min(1e-12)
+        numbers = ((groups - low) / step).round().clamp(0, 15)
+        error = (low + step * numbers - groups).square().sum(-1, keepdim=True)
+        if best is None:
+            best = error, numbers, step, low
+        else:
+            better = error < best[0]
+            best = tuple(
+                torch.where(better, new, old) for new, old in zip((error, numbers, step, low), best, strict=True)
+            )
+    assert best is not None
+    _, numbers, step, low = best
+    first, second = numbers.to(torch.uint8).chunk(2, -1)
+    return (first | second << 4).flatten(1), step[..., 0], low[..., 0]
+
+
+def quantise(module: nn.Module, bits: Bits) -> None:
+    """Replace every linear map below `module`, in place; what was replaced is freed one by one."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.Linear):
+            setattr(module, name, Linear8(child) if bits == 8 else Linear4(child))
+        else:
+            quantise(child, bits)

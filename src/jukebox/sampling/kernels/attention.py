@@ -1,0 +1,177 @@
+"""Attention of one query of every slot over the run of slots that its pattern sees, wherever it is.
+
+A run can be divided among several programs; the one that ends last joins what all have found, always in the same order.
+Heads of any width; caches in the model's type, or in 8 bits with a scale for each key and value of each head.
+"""
+
+from dataclasses import dataclass
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from jukebox.sampling.kernels.rules import over, read_run, write_slot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the programs of one attention have found, until the last of them joins it.
+
+    Args:
+        values: [rows, heads, splits, width] in float32: sums of exp(logit - peak) * value.
+        stats: [rows, heads, splits, 2]: peak, and sum of exp(logit - peak), 0 where there are no keys.
+        ended: [rows, heads], how many programs have ended; 0 before and after a launch.
+    """
+
+    values: Tensor
+    stats: Tensor
+    ended: Tensor
+
+    @classmethod
+    def empty(cls, rows: int, heads: int, splits: int, width: int, device: torch.device) -> "Parts":
+        """Room for `splits` programs for each head of every row."""
+        return cls(
+            values=torch.zeros(rows, heads, splits, width, device=device),
+            stats=torch.zeros(rows, heads, splits, 2, device=device),
+            ended=torch.zeros(rows, heads, dtype=torch.int32, device=device),
+        )
+
+
+def attention(
+    queries: Tensor,
+    cache: Tensor,
+    scales: Tensor | None,
+    positions: Tensor,
+    out: Tensor,
+    parts: Parts,
+    rule: dict[str, Any],
+    *,
+    block: int | None = None,
+) -> None:
+    """Launch the attention of every row.
+
+    Args:
+        queries: [rows, at least heads * width]; what follows in a row is not looked at.
+        cache: [rows, slots, 2, heads, width].
+        scales: [rows, slots, 2, heads] of a cache in 8 bits.
+        positions: of the queries.
+        out: [rows, heads * width].
+        parts: where programs leave what they have found.
+        rule: constants of the pattern.
+        block: keys that are read at once; fewer for wide heads, whose registers would overflow.
+    """
+    rows, heads, splits, width = parts.values.shape
+    over(attention_kernel, rows * heads, splits)(
+        queries, cache, scales, positions, out, parts.values, parts.stats, parts.ended, width**-0.5, queries.stride(0),
+        **rule, HEADS=heads, WIDTH=width, SPLITS=splits,
+        BLOCK_S=block or (32 if width <= 256 else 16), BLOCK_D=triton.next_power_of_2(width), num_warps=4, num_stages=2,
+    )  # fmt: skip
+
+
+@triton.jit
+@no_type_check
+def attention_kernel(
+    queries, cache, scales, positions, out, parts, stats, ended, factor, stride,
+    RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
+    EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr,
+    BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """See `attention`."""
+    item, split = tl.program_id(0), tl.program_id(1)
+    row, head = (item // HEADS).to(tl.int64), item % HEADS
+    position = tl.load(positions + row)
+    first, count = read_run(position, RULE, CAPACITY, LENGTH, TAIL, EMPTY)
+    share = (count + SPLITS - 1) // SPLITS
+    begin = split * share
+    end = tl.minimum(begin + share, count)
+    lanes = tl.arange(0, BLOCK_D)
+    inside = lanes < WIDTH
+    query = tl.load(queries + row * stride + head * WIDTH + lanes, mask=inside, other=0.0).to(tl.float32) * factor
+    peak = tl.full((), -1e30, tl.float32)
+    total = tl.zeros((), tl.float32)
+    values = tl.zeros((BLOCK_D,), tl.float32)
+    for start in range(begin, end, BLOCK_S):
+        place = start + tl.arange(0, BLOCK_S)
+        there = place < end
+        slot = row * SLOTS + first + place
+        pair = (slot * 2 * HEADS + head)[:, None] * WIDTH + lanes[None, :]
+        loaded = there[:, None] & inside[None, :]
+        key = tl.load(cache + pair, mask=loaded, other=0).to(tl.float32)
+        value = tl.load(cache + pair + HEADS * WIDTH, mask=loaded, other=0).to(tl.float32)
+        logits = tl.sum(query[None, :] * key, 1)
+        if scales is not None:
+            scale = slot * 2 * HEADS + head
+            logits *= tl.load(scales + scale, mask=there, other=0.0)
+            value *= tl.load(scales + scale + HEADS, mask=there, other=0.0)[:, None]
+        logits = tl.where(there, logits, -float("inf"))
+        higher = tl.maximum(peak, tl.max(logits, 0))
+        shrunk = tl.exp(peak - higher)
+        weights = tl.exp(logits - higher)
+        total = total * shrunk + tl.sum(weights, 0)
+        values = values * shrunk + tl.sum(weights[:, None] * value, 0)
+        peak = higher
+    place = (row * HEADS + head) * WIDTH + lanes
+    if SPLITS == 1:
+        # No keys at all: nothing was added to either.
+        values = values / tl.where(total == 0.0, 1.0, total)
+        tl.store(out + place, values.to(out.dtype.element_ty), mask=inside)
+    else:
+        part = (row * HEADS + head) * SPLITS
+        tl.store(parts + (part + split) * WIDTH + lanes, values, mask=inside)
+        tl.store(stats + (part + split) * 2, peak)
+        tl.store(stats + (part + split) * 2 + 1, total)
+        # All threads have stored before one of them says so, to the whole device.
+        tl.debug_barrier()
+        if tl.atomic_add(ended + row * HEADS + head, 1, sem="acq_rel") == SPLITS - 1:
+            highest = tl.full((), -1e30, tl.float32)
+            for other in tl.static_range(SPLITS):
+                highest = tl.maximum(highest, tl.load(stats + (part + other) * 2, cache_modifier=".cg"))
+            whole = tl.zeros((), tl.float32)
+            joined = tl.zeros((BLOCK_D,), tl.float32)
+            for other in tl.static_range(SPLITS):
+                weight = tl.exp(tl.load(stats + (part + other) * 2, cache_modifier=".cg") - highest)
+                whole += weight * tl.load(stats + (part + other) * 2 + 1, cache_modifier=".cg")
+                found = tl.load(parts + (part + other) * WIDTH + lanes, mask=inside, other=0.0, cache_modifier=".cg")
+                joined += weight * found
+            joined = joined / tl.where(whole == 0.0, 1.0, whole)
+            tl.store(out + place, joined.to(out.dtype.element_ty), mask=inside)
+            tl.store(ended + row * HEADS + head, 0)
+
+
+def store_pairs(made: Tensor, cache: Tensor, scales: Tensor, positions: Tensor, rule: dict[str, Any]) -> None:
+    """Write the keys and values of every row into a cache of 8 bits.
+
+    Args:
+        made: [rows, 3 * heads * width]: queries, keys and values.
+        cache: [rows, slots, 2, heads, width] of 8-bit integers.
+        scales: [rows, slots, 2, heads].
+        positions: of the keys.
+        rule: constants of the pattern.
+    """
+    rows, _, _, heads, width = cache.shape
+    over(store_pairs_kernel, rows, 2 * heads)(
+        made, cache, scales, positions, **rule, HEADS=heads, WIDTH=width, BLOCK_D=triton.next_power_of_2(width)
+    )
+
+
+@triton.jit
+@no_type_check
+def store_pairs_kernel(
+    made, cache, scales, positions,
+    RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
+    EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """See `store_pairs`."""
+    row, which = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    lanes = tl.arange(0, BLOCK_D)
+    inside = lanes < WIDTH
+    numbers = tl.load(made + row * (3 * HEADS * WIDTH) + (HEADS + which) * WIDTH + lanes, mask=inside, other=0.0)
+    numbers = numbers.to(tl.float32)
+    scale = tl.maximum(tl.max(tl.abs(numbers), 0), 1e-12) / 127
+    slot = row * SLOTS + write_slot(tl.load(positions + row), RULE, CAPACITY, LENGTH, TAIL, EMPTY)
+    steps = tl.floor(numbers / scale + 0.5)
+    steps = tl.minimum(tl.maximum(steps, -127.0), 127.0)
+    tl.store(cache + (slot * 2 * HEADS + which) * WIDTH + lanes, steps.to(tl.int8), mask=inside)
+    tl.store(scales + slot * 2 * HEADS + which, scale)

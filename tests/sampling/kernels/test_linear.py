@@ -1,0 +1,107 @@
+"""The product of a step, with what comes before and after it, is that of PyTorch."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+pytest.importorskip("triton")
+
+from jukebox.config import TransformerConfig
+from jukebox.nn.basics import quick_gelu
+from jukebox.nn.quantised import Linear4, Linear8
+from jukebox.prior.patterns import of_layer
+from jukebox.prior.runs import Runs
+from jukebox.sampling.kernels import linear
+from jukebox.sampling.kernels.linear import Matrix, Tiling
+from jukebox.sampling.kernels.rules import rule
+from tests.sampling.kernels.machine import DEVICE, TOLERANCES, drawn
+
+SMALL = Tiling(rows=16, outer=16, inner=32)
+
+
+def module(inner: int, outer: int) -> nn.Linear:
+    made = nn.Linear(inner, outer, device=DEVICE)
+    with torch.no_grad():
+        made.weight.copy_(drawn(outer, inner))
+        made.bias.copy_(drawn(outer))
+    return made
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bits", [16, 8, 4])
+@pytest.mark.parametrize(("rows", "inner", "outer"), [(1, 40, 24), (18, 200, 20)])
+def test_products_in_every_precision(rows: int, inner: int, outer: int, bits: int, kind: torch.dtype) -> None:
+    """Rows, inputs and outputs that fill no block; what is beyond them is untouched."""
+    made = module(inner, outer).to(kind)
+    reduced = made if bits == 16 else Linear8(made) if bits == 8 else Linear4(made)
+    x, room = drawn(rows, inner).to(kind), torch.full((rows + 1, outer), 7.0, device=DEVICE)
+    linear.linear(x, Matrix.of(reduced), room[:rows], kind, divide=SMALL)
+    if isinstance(reduced, Linear8):
+        weight = reduced.weight.float() * reduced.scale[:, None]
+    else:
+        weight = reduced.matrix() if isinstance(reduced, Linear4) else made.weight.detach().float()
+    expected = x.float() @ weight.T + made.bias.detach().float()
+    torch.testing.assert_close(room[:rows], expected, atol=TOLERANCES[kind] * inner**0.5 / 8, rtol=0)
+    assert bool((room[rows:] == 7).all())
+
+
+def test_a_norm_before_and_an_activation_after() -> None:
+    made, norm = module(70, 20), nn.LayerNorm(70, device=DEVICE)
+    with torch.no_grad():
+        norm.weight.copy_(drawn(70))
+        norm.bias.copy_(drawn(70, seed=1))
+    x, out = 3 + 2 * drawn(5, 70), torch.zeros(5, 20, device=DEVICE)
+    linear.linear(
+        x, Matrix.of(made), out, torch.float32, before=linear.NORM, after=linear.GELU, divide=SMALL,
+        gain=norm.weight.detach(), shift=norm.bias.detach(), EPS=norm.eps,
+    )  # fmt: skip
+    torch.testing.assert_close(out, quick_gelu(made(norm(x))).detach(), atol=5e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_a_residual_after(scale: float) -> None:
+    """base + scale * (residual - base + product), written over the base."""
+    made, x = module(40, 24), drawn(3, 40)
+    base, residual = drawn(3, 24, seed=1), drawn(3, 24, seed=2)
+    expected = base + scale * (residual - base + made(x).detach())
+    linear.linear(
+        x, Matrix.of(made), base, torch.float32, after=linear.RESIDUAL, divide=SMALL,
+        residual=residual, base=base, SCALE=scale,
+    )  # fmt: skip
+    torch.testing.assert_close(base, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_added_before() -> None:
+    made, x, added = module(40, 24), drawn(3, 40), drawn(3, 6, 40)
+    positions, out = torch.tensor([0, 5, 2], device=DEVICE), torch.zeros(3, 24, device=DEVICE)
+    linear.linear(
+        x, Matrix.of(made), out, torch.float32, before=linear.ADD, divide=SMALL,
+        added=added, CONTEXT=6, positions=positions,
+    )  # fmt: skip
+    own = added[torch.arange(3, device=DEVICE), positions]
+    torch.testing.assert_close(out, made(x + own).detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("letter", "RCPDLWSFET")
+def test_keys_and_values_are_written_where_they_belong(letter: str) -> None:
+    """At every position, one for each row: into the slot of the pattern, and nowhere else."""
+    config = TransformerConfig(
+        context=24, width=16, attention=letter, heads=2, rows=6, tail=2, window=5, stride=7, attention_ratio=0.75
+    )
+    (pattern,) = of_layer(letter, config, prefix=9)
+    runs, inner, made = Runs.of(pattern, 24), config.attention_width, module(16, 36)
+    x, positions = drawn(24, 16), torch.arange(24, device=DEVICE)
+    queries, cache = (
+        torch.zeros(24, inner, device=DEVICE),
+        torch.full((24, runs.slots, 2, 2, inner // 2), 9.0).to(DEVICE),
+    )
+    linear.linear(
+        x, Matrix.of(made), queries, torch.float32, after=linear.PAIRS, divide=SMALL,
+        cache=cache, positions=positions, QUERY=inner, **rule(runs),
+    )  # fmt: skip
+    expected = F.linear(x, made.weight, made.bias).detach()
+    torch.testing.assert_close(queries, expected[:, :inner], atol=1e-5, rtol=1e-5)
+    wanted = torch.full_like(cache, 9.0)
+    wanted[positions, runs.write(positions)] = expected[:, inner:].view(24, 2, 2, -1)
+    torch.testing.assert_close(cache, wanted, atol=1e-5, rtol=1e-5)
