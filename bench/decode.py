@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import prior as forward
@@ -64,28 +65,22 @@ def ours(name: str, slots: int, place: str, half: bool) -> Callable[[int], objec
 
     from jukebox.prior.conditions import Conditions
     from jukebox.sampling.engine import Window
-    from jukebox.sampling.reference import ReferenceEngine
+    from jukebox.sampling.processor import ProcessorEngine
     from jukebox.sampling.token import SamplingConfig
 
     prior, codes = prior_of(name, half)
-    engine = ReferenceEngine(prior, slots)
+    engine = ProcessorEngine(prior, slots)
     context = forward.SHAPES[name][3]
     known = 0 if place == "start" else context - 3 * STEPS[name]
-    for slot in range(slots):
+    window = Window(
+        conditions=Conditions(), known=codes[0, :known], replay=torch.zeros(0, dtype=torch.int64), start=0, key=0,
+        sampling=SamplingConfig(temperature=0.99),
+    )  # fmt: skip
+    engine.begin(0, window)
+    for slot in range(1, slots):
         # What is known is read once: the other slots have the same caches, which costs their steps the same.
-        given = codes[slot % len(codes), : known if slot == 0 else 0]
-        engine.begin(
-            slot,
-            Window(
-                conditions=Conditions(), known=given, replay=torch.zeros(0, dtype=torch.int64), start=0, key=slot,
-                sampling=SamplingConfig(temperature=0.99),
-            ),
-        )  # fmt: skip
-        engine._taken[slot].position = known
-    for row in (engine._positions, engine._places, engine._previous):
-        row[:] = row[0].clone()
-    for cache in (cache for layer in engine._state.transformer.caches for cache in layer):
-        cache[1:] = cache[0]
+        engine._step.move(0, slot)
+        engine._items.append(replace(engine._items[0], slot=slot, key=slot))
     return engine.run
 
 
@@ -218,17 +213,15 @@ def memory_worker(shape: str, slots: int) -> dict[str, float]:
     from jukebox.checkpoints.load import load_prior
     from jukebox.prior.conditions import Conditions
     from jukebox.sampling.engine import Window
-    from jukebox.sampling.reference import ReferenceEngine
+    from jukebox.sampling.processor import ProcessorEngine
     from jukebox.sampling.token import SamplingConfig
 
     torch.set_num_threads(1)
     before = peak_gib()
     prior = load_prior(shape)
     weights = sum(p.numel() * p.element_size() for p in prior.parameters())
-    engine = ReferenceEngine(prior, slots)
-    state = engine._state
-    tensors = [cache for layer in state.transformer.caches for cache in layer]
-    caches = sum(t.numel() * t.element_size() for t in tensors if t is not None)
+    engine = ProcessorEngine(prior, slots)
+    caches = sum(layer.cache.numel() * layer.cache.element_size() for layer in engine._step._layers)
     empty = torch.zeros(0, dtype=torch.int64)
     for slot in range(slots):
         engine.begin(slot, Window(conditions=Conditions(), known=empty, replay=empty, start=0, key=slot,

@@ -59,12 +59,12 @@ from jukebox.models import Parts, find
 from jukebox.prior.prior import Prior
 from jukebox.sampling import windows
 from jukebox.sampling.beginnings import beginnings_of
-from jukebox.sampling.engine import listened
+from jukebox.sampling.engine import Engine, listened
+from jukebox.sampling.engines import engine_for
 from jukebox.sampling.events import Finished
 from jukebox.sampling.generate import generate, window_conditions
 from jukebox.sampling.noise import noise_key
 from jukebox.sampling.plan import Beginning, Item, SongPlan, plan_song
-from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.request import Prime, SongRequest
 from jukebox.sampling.strand import Strand, joined
 from jukebox.sampling.writing import Pace, write_level
@@ -126,8 +126,8 @@ class Bench:
     def prior(self, level: int) -> Prior:
         return self.parts.prior(level).to(self.device).eval()
 
-    def engine(self, level: int, slots: int) -> ReferenceEngine:
-        return ReferenceEngine(self.prior(level), slots)
+    def engine(self, level: int, slots: int) -> Engine:
+        return engine_for(self.prior(level), slots)
 
     def plan(self, chains: int, warm_up: int = 0) -> SongPlan:
         windows.WARM_UP = warm_up

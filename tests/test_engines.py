@@ -12,6 +12,7 @@ from jukebox.errors import ConfigError, DeviceError
 from jukebox.pipeline import Jukebox, load
 from jukebox.sampling.engine import Engine
 from jukebox.sampling.graph import GraphEngine
+from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
 from tests.prior import models as priors
 from tests.sampling import models
@@ -21,7 +22,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     top, upsampler = priors.ENCODER, priors.UPSAMPLER
-    assert EngineSettings().on(CPU, top) == EngineSettings(engine="reference", precision="float32")
+    assert EngineSettings().on(CPU, top) == EngineSettings(engine="processor", precision="float32")
     monkeypatch.setattr(engines, "_no_kernels", lambda config: None)
     monkeypatch.setattr(engines, "_has_bfloat16", lambda device: False)
     assert EngineSettings().on(GPU, top) == EngineSettings(engine="graph", precision="float32")
@@ -59,6 +60,8 @@ def test_places_change_nothing(place: str, precision: str) -> None:
 
 
 def test_kinds_of_engines() -> None:
+    made = priors.build(priors.UNLABELLED)
+    assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)
     made = priors.build(priors.UNLABELLED)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="reference", precision="float32")), ReferenceEngine)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="graph", precision="float32")), GraphEngine)

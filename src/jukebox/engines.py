@@ -18,12 +18,13 @@ from jukebox.nn.host import keep_on_host
 from jukebox.nn.quantised import Bits, quantise
 from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine
+from jukebox.sampling.engines import engine_for
 from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.placement import Place
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import CacheBits, PlainStepper
 
-ENGINES = ("auto", "reference", "graph", "fused")
+ENGINES = ("auto", "reference", "processor", "graph", "fused")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8", "int4")
 
 # From so many slots on caches are read as much as matrices are.
@@ -35,15 +36,16 @@ class EngineSettings(Config):
     """How codes are computed. Other engines round otherwise; fewer bits cost what `docs/gpu.md` says.
 
     Args:
-        engine: `reference`: step by step; `graph`: the same steps, captured; `fused`: Triton's kernels, captured.
-            `auto`: on a GPU the last that can be used, elsewhere the first.
+        engine: `reference`: step by step; `processor`: the same in few operations, where these are all there is to a
+            prior; `graph`: steps captured; `fused`: Triton's kernels, captured. `auto`: on a GPU the last that can be
+            used, elsewhere `processor`.
         precision: of matrices. `bfloat16` is usual on a GPU, `float32` elsewhere; `int4` keeps the top prior in 4 bits
             and the others in 8.
         cache_bits: of keys and values: 8, or 16 for the type of the prior; None for 8 where the fused engine has 64
             slots or more.
     """
 
-    engine: Literal["auto", "reference", "graph", "fused"] = "auto"
+    engine: Literal["auto", "reference", "processor", "graph", "fused"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     cache_bits: Literal[8, 16] | None = None
 
@@ -66,7 +68,7 @@ class EngineSettings(Config):
             precision = "int8"
         engine, reason = self.engine, _no_kernels(config)
         if engine == "auto":
-            engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else "reference"
+            engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else "processor"
         if engine == "fused" and reason is not None:
             raise ConfigError(f"The fused engine cannot be used: {reason}; use graph or leave it out.")
         if self.cache_bits == 8 and engine != "fused":
@@ -123,6 +125,8 @@ def make_engine(prior: Prior, slots: int, settings: EngineSettings) -> Engine:
     """An engine of the decided kind for a prepared prior."""
     if settings.engine == "reference":
         return ReferenceEngine(prior, slots)
+    if settings.engine == "processor":
+        return engine_for(prior, slots)
     if settings.engine == "graph":
         return GraphEngine(PlainStepper(prior, slots))
     from jukebox.sampling.fused import FusedStepper

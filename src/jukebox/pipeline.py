@@ -182,9 +182,9 @@ class Jukebox:
             return prior
         return copied(self._kept[level], self.device) if place == "host" else self._kept[level]
 
-    def fingerprint(self) -> str:
-        """A short name of what decides its bytes: weights and configurations."""
-        return self._parts.fingerprint()
+    def fingerprint(self, lowest_level: int = 0) -> str:
+        """A short name of what decides the bytes of a level and those above it: weights and configurations."""
+        return self._parts.fingerprint(lowest_level)
 
     def request(self, *songs: Labels, seconds: float | None = None, **settings: Any) -> SongRequest:
         """A request to this model; settings as in `SongRequest`."""
@@ -246,7 +246,7 @@ class Jukebox:
         if session is not None and not is_session(session.folder):
             self.plan(request)  # whatever is wrong is said before anything is written
         if session is not None:
-            session.begin(request, self.fingerprint())
+            session.begin(request, self.fingerprint(request.lowest_level))
         plan = self.plan(request, session)
         with device_errors(session.folder if session is not None else None):
             yield from generate(plan, self.model, self._engine, seed=request.seed, session=session, options=options)
@@ -282,28 +282,37 @@ class Jukebox:
     def aligned_lyrics(self, request: SongRequest, plan: SongPlan, finished: Finished) -> dict[str, SungLyrics]:
         """When the lyrics of each song are sung, by name, from the attention of the top prior.
 
-        Songs without lyrics are left out, and all where the top level was not written, or its prior has no alignment
-        head. Times count from the song's first sample.
+        Songs without lyrics are left out, and all where there are no codes of the top level, or its prior has no
+        alignment head. Times count from the song's first sample.
         """
         top, grid = self.model.top, self.model.grid
         known = self.model.levels.get(top)
         lyrics = known.config.lyrics if known is not None else None
-        items = [item for item in plan.items if top in item.tokens and item.tokens[top].lyric_tokens]
-        if known is None or known.words is None or lyrics is None or lyrics.alignment_head is None or not items:
+        if known is None or known.words is None or lyrics is None or lyrics.alignment_head is None:
+            return {}
+        # A top level that was given whole was not written: what it would have been told is told now.
+        told, usual = request.level(top), replace(known, forgiving=True)
+        items = [
+            (item, item.tokens.get(top) or usual.song(told.labels(request.songs[song])))
+            for (song, _, _), item in zip(request.item_names(), plan.items, strict=True)
+            if top in finished.codes[item.name] and request.songs[song].lyrics
+        ]
+        items = [(item, tokens) for item, tokens in items if tokens.lyric_tokens]
+        if not items:
             return {}
         context, alphabet = known.config.codes_context, known.words.alphabet
         hop = hop_tokens(request, self.model, top)
         dtype = self._settings.on(self.device, known.config).dtype(self.device)
         prior, found = self._parts.prior(top).to(self.device, dtype).eval(), {}
-        for item in items:
+        for item, tokens in items:
             weights = align(
                 prior,
                 finished.codes[item.name][top],
-                item.tokens[top],
+                tokens,
                 lambda start, item=item: item.span(grid, top, start, context),
                 hop,
             )
-            text = alphabet.decode(item.tokens[top].lyric_tokens)
+            text = alphabet.decode(tokens.lyric_tokens)
             found[item.name] = sung_lyrics(text, weights, grid.tokens_per_second(top))
         return found
 

@@ -1,6 +1,9 @@
 """`jukebox evaluate`: a table, JSON and plots of every kind, and one sentence for every mistake."""
 
+import importlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import torch
 from jukebox.checkpoints import store
 from jukebox.cli.main import main
 from jukebox.config import LabelConfig, LyricsConfig, PriorConfig, TransformerConfig
-from jukebox.data.collection import write_names
+from jukebox.data.collection import timed_texts, write_names, write_songs
 from jukebox.data.prepare import PrepareConfig, prepare
 from jukebox.data.shards import Tokens
 from jukebox.data.tokenize import TokenizeConfig, tokenize
@@ -39,6 +42,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         recondition=False,
     )  # fmt: skip
     save_prior(path / "model" / "top", prior, tokens)
+    crossing = replace(
+        prior,
+        transformer=TransformerConfig(context=64, width=16, attention="RCPX", heads=1, rows=8),
+        lyrics=replace(
+            prior.lyrics or LyricsConfig(tokens=8, vocabulary=8, loss_weight=0.4),
+            encoder=TransformerConfig(context=8, width=8, attention="RCP", heads=1, rows=2),
+            alignment_layer=3,
+            alignment_head=0,
+        ),
+    )
+    save_prior(path / "cross" / "top", crossing, tokens)
     return path
 
 
@@ -102,6 +116,57 @@ def test_likelihood_from_codes_and_from_sound(folder: Path) -> None:
         assert found["told everything"]["bits_per_token"] == pytest.approx(6, abs=0.3)  # random weights
         assert found["4-gram"]["bits_per_token"] < 5
         assert len(found["4-gram"]["by_position"]["bits"]) == 64
+
+
+def test_alignment_and_lies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = Tokens.open(folder / "tokens")
+    timed = timed_texts([(0.1 + k / 5, 0.2 + k / 5, word) for k, word in enumerate(["la", "di", "da", "dum", "dum"])])
+    songs = [replace(song, lyric_times=timed if song.lyrics else ()) for song in tokens.songs]
+    copy = folder / "timed"
+    shutil.copytree(folder / "tokens", copy)
+    write_songs(copy, songs)
+    model, words = folder / "cross" / "top", ("--windows", 30, "--split", "all")
+    found = run(folder, "alignment", copy, "--model", model, *words)
+    assert [(row["layer"], row["head"]) for row in found["heads"]] == [(3, 0)]
+    assert found["windows"] >= 1
+    assert "layer 3, head 0" in capsys.readouterr().out
+    contrasts = run(folder, "likelihood", copy, "--model", model, "--batch", 8, *words)["contrasts"]
+    assert [row["name"] for row in contrasts] == ["another artist and genre", "words shuffled"]
+    assert all(0 <= row["truth_is_better"] <= 1 for row in contrasts)
+    refusal = refused(capsys, "alignment", folder / "tokens", "--model", model)
+    assert "knows of no window in which words enough are sung" in refusal
+
+
+@pytest.mark.parametrize("what", ["likelihood", "reconstruction"])
+def test_a_killed_evaluation_goes_on(what: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second run computes only what the first one has not, and gives what an unbroken one gives."""
+    module, name = {
+        "likelihood": ("jukebox.evaluation.likelihood", "window_bits"),
+        "reconstruction": ("jukebox.evaluation.reconstruction", "measure"),
+    }[what]
+    usual, calls = getattr(importlib.import_module(module), name), 0
+    data = folder / ("tokens" if what == "likelihood" else "dataset")
+    count = ("--windows", 3, "--ngram-codes", 0) if what == "likelihood" else ("--segments", 3)
+    words = ["evaluate", what, data, "--model", folder / "model", *count, "--split", "all", "--no-plots"]
+
+    def evaluate(output: Path) -> dict:
+        assert main([*map(str, words), "-o", str(output)]) == 0
+        return json.loads((output / f"{what}.json").read_text())
+
+    def dying(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == limit:
+            raise KeyboardInterrupt
+        return usual(*arguments)
+
+    expected, limit = evaluate(tmp_path / "whole"), 8
+    monkeypatch.setattr(f"{module}.{name}", dying)
+    assert main([*map(str, words), "-o", str(tmp_path / "parts")]) == 130
+    limit, first = 0, calls
+    assert evaluate(tmp_path / "parts") == expected
+    assert calls - first <= {"likelihood": 5, "reconstruction": 3}[what]  # of 12 and 9; what was under way is lost
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [f"{what}.json"]
 
 
 def test_distribution(folder: Path) -> None:

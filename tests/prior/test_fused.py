@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from jukebox.nn.basics import quick_gelu
-from jukebox.prior.fused import is_plain, norm_linear, norm_mlp
+from jukebox.prior import fused
+from jukebox.prior.fused import after_attention, is_plain, norm_linear
 
 TOLERANCE = 2e-6
 """Relative to the largest entry; measured: 4e-7."""
@@ -27,16 +28,33 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
 
-@pytest.mark.parametrize("which", ["linear", "mlp"])
-def test_values_and_gradients_are_those_of_the_modules(which: str) -> None:
+@pytest.mark.parametrize("tile", [1024, 4])
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("which", ["linear", "block"])
+def test_values_and_gradients_are_those_of_the_modules(
+    which: str, frozen: bool, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one tile, and in three of which the last one is short."""
+    monkeypatch.setattr(fused, "TILE", tile)
     norm, inner, outer = modules()
-    x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    output = nn.Linear(6, 8)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 5, 8, generator=generator, requires_grad=True)
+    looked = torch.randn(2, 5, 6, generator=generator, requires_grad=True)
+    for linear in (inner, outer, output):
+        linear.weight.requires_grad_(not frozen)
     if which == "linear":
         found, expected = norm_linear(x, norm, inner), inner(norm(x))
         inputs = [x, *norm.parameters(), *inner.parameters()]
     else:
-        found, expected = norm_mlp(x, norm, inner, outer), x + outer(quick_gelu(inner(norm(x))))
-        inputs = [x, *norm.parameters(), *inner.parameters(), *outer.parameters()]
+        y = x + output(looked)
+        found, expected = (
+            after_attention(x, looked, output, norm, (inner, outer)),
+            y + outer(quick_gelu(inner(norm(y)))),
+        )
+        inputs = [x, looked, *norm.parameters()]
+        inputs += [p for linear in (inner, outer, output) for p in linear.parameters()]
+    inputs = [tensor for tensor in inputs if tensor.requires_grad]
     assert close(found, expected)
     for ours, theirs in zip(gradients(found, inputs), gradients(expected, inputs), strict=True):
         assert close(ours, theirs)

@@ -1,20 +1,27 @@
 """Laws of an engine: what is in a slot depends on nothing but its window."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
-from jukebox.config import PriorConfig
-from jukebox.prior.conditions import Conditions
+from jukebox.config import ConditionDropout, PriorConfig
+from jukebox.errors import ConfigError
+from jukebox.prior.conditions import Conditions, unconditioned
 from jukebox.prior.prior import Prior
-from jukebox.sampling.engine import Window, listened
+from jukebox.sampling.engine import Engine, Window, listened
 from jukebox.sampling.noise import gumbel, noise_key
+from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.token import SamplingConfig
 from tests.prior import models
 
 WARM = SamplingConfig(temperature=0.9)
 LENGTH = models.CODES
+ENGINES = (ReferenceEngine, ProcessorEngine)
+each_engine = pytest.mark.parametrize("kind", ENGINES)
+Kind = type[ReferenceEngine] | type[ProcessorEngine]
 
 
 def prior(config: PriorConfig, half: bool = True) -> Prior:
@@ -46,46 +53,50 @@ def window(config: PriorConfig, index: int, known: int = 0, sampling: SamplingCo
     )
 
 
-def alone(config: PriorConfig, given: Window, half: bool = True) -> Tensor:
+def alone(kind: Kind, config: PriorConfig, given: Window, half: bool = True) -> Tensor:
     """The codes of one window in an engine of one slot."""
-    engine = ReferenceEngine(prior(config, half), 1)
+    engine: Engine = kind(prior(config, half), 1)
     engine.begin(0, given)
     return engine.run(LENGTH - len(given.known))[0]
 
 
+@each_engine
 @pytest.mark.parametrize("half", [True, False])
 @pytest.mark.parametrize("name", models.ALL)
-def test_a_window_is_the_same_in_any_company(name: str, half: bool) -> None:
+def test_a_window_is_the_same_in_any_company(name: str, half: bool, kind: Kind) -> None:
     """Alone, among others at other places, in another slot, in several runs: bit for bit."""
     config = models.ALL[name]
     given = [window(config, index, known) for index, known in enumerate((0, 5, 3, 9))]
-    expected = [alone(config, each, half) for each in given]
-    engine = ReferenceEngine(prior(config, half), 5)
-    slots = {0: 3, 1: 1, 2: 0, 3: 4}
+    expected = [alone(kind, config, each, half) for each in given]
+    engine: Engine = kind(prior(config, half), 5)
+    slots, taken = {0: 3, 1: 1, 2: 0, 3: 4}, {3, 1}
     found: dict[int, list[Tensor]] = {0: [], 1: [], 2: [], 3: []}
     for index in (3, 1):
         engine.begin(slots[index], given[index])
     for steps, comes, goes in ((2, 0, None), (5, None, 3), (3, 2, None), (1, None, 1)):
         written = engine.run(steps)
         for index in found:
-            if slots[index] in engine._taken:
+            if index in taken:
                 found[index].append(written[slots[index]])
         if goes is not None:
             engine.end(slots[goes])
+            taken.remove(goes)
         if comes is not None:
             engine.begin(slots[comes], given[comes])
+            taken.add(comes)
     for index, pieces in found.items():
         codes = torch.cat(pieces)
         assert len(codes) > 0
         assert torch.equal(codes, expected[index][: len(codes)]), index
 
 
+@each_engine
 @pytest.mark.parametrize("name", models.ALL)
-def test_the_engine_draws_what_the_whole_window_says(name: str) -> None:
+def test_the_engine_draws_what_the_whole_window_says(name: str, kind: Kind) -> None:
     """Each code is the largest of logits and noise, where the logits are those of `forward` over the result."""
     config = models.ALL[name]
     given = window(config, 1, known=4)
-    codes = alone(config, given)
+    codes = alone(kind, config, given)
     whole = torch.cat([given.known, codes])[None]
     model = prior(config)
     tokens = model.layout.tokens(listened(whole), given.conditions.lyrics)
@@ -105,19 +116,53 @@ def test_the_engine_draws_what_the_whole_window_says(name: str) -> None:
     assert torch.equal(expected[4:], codes)
 
 
+@each_engine
 @pytest.mark.parametrize("name", models.ALL)
 @pytest.mark.parametrize("at", [1, 6, 11])
-def test_a_replayed_window_ends_as_the_first_time(name: str, at: int) -> None:
+def test_a_replayed_window_ends_as_the_first_time(name: str, at: int, kind: Kind) -> None:
     config = models.ALL[name]
     given = window(config, 2, known=1)
-    expected = alone(config, given)
+    expected = alone(kind, config, given)
     again = Window(**(vars(given) | {"replay": expected[:at]}))
-    assert torch.equal(alone(config, again), expected)
+    assert torch.equal(alone(kind, config, again), expected)
 
 
-def test_greedy_slots_take_the_largest() -> None:
+@each_engine
+def test_greedy_slots_take_the_largest(kind: Kind) -> None:
     config = models.UNLABELLED
     cold = [SamplingConfig(temperature=0.0), SamplingConfig(top_k=1), SamplingConfig(temperature=0.3, top_k=1)]
-    found = [alone(config, window(config, 0, sampling=sampling)) for sampling in cold]
+    found = [alone(kind, config, window(config, 0, sampling=sampling)) for sampling in cold]
     assert all(torch.equal(found[0], each) for each in found[1:])
-    assert not torch.equal(found[0], alone(config, window(config, 0)))
+    assert not torch.equal(found[0], alone(kind, config, window(config, 0)))
+
+
+def test_guidance_moves_logits_away_from_those_that_are_told_less() -> None:
+    """Drawn from what both say of the same codes; 0 asks without conditions; the same in any company."""
+    config = replace(models.ENCODER, condition_dropout=ConditionDropout(artist=0.1, genre=0.1, lyrics=0.1))
+    given = window(config, 1, known=4)
+    less = replace(given, conditions=unconditioned(given.conditions, config.condition_dropout))
+    without = replace(given, sampling=replace(WARM, guidance=0.0))
+    assert torch.equal(alone(ProcessorEngine, config, without), alone(ProcessorEngine, config, less))
+    strong = replace(given, sampling=replace(WARM, guidance=3.0))
+    codes = alone(ProcessorEngine, config, strong)
+    model, whole = prior(config), torch.cat([given.known, codes])[None]
+    with torch.no_grad():
+        told, untold = (model(whole, each.conditions).logits[0, 4:] for each in (given, less))
+    logits = (untold + 3.0 * (told - untold)) / WARM.temperature
+    noise = gumbel(torch.tensor([given.key]).expand(len(codes)), given.start + torch.arange(4, LENGTH), 10)
+    best = (logits + noise).topk(2).values
+    assert float((best[:, 0] - best[:, 1]).min()) > 1e-3
+    assert torch.equal((logits + noise).argmax(-1), codes)
+    engine = ProcessorEngine(prior(config), 3)
+    others = [replace(window(config, index), sampling=strong.sampling) for index in (0, 2)]
+    engine.begin(2, others[0])
+    engine.begin(0, strong)
+    engine.run(2)
+    engine.end(2)
+    engine.begin(1, others[1])
+    assert torch.equal(engine.run(LENGTH - 6)[0], codes[2:])
+
+
+def test_the_reference_does_not_guide() -> None:
+    with pytest.raises(ConfigError, match="with guidance are written on the CPU"):
+        alone(ReferenceEngine, models.ENCODER, window(models.ENCODER, 0, sampling=SamplingConfig(guidance=2.0)))

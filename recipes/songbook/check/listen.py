@@ -13,6 +13,8 @@ FRAME_S = 0.01
 LINE_MARGIN_S = 0.25
 WORD_MARGIN_S = 0.05
 CHOICES = 10
+LEVEL = 0.6
+"""Peak of what the listener hears, of full scale."""
 SHORTEST_WORD = 3
 """Letters: `a` and `of` are decided by chance even when spoken."""
 
@@ -40,8 +42,10 @@ class Listener:
     def __init__(self) -> None:
         import pocketsphinx
 
-        self._aligner = pocketsphinx.Decoder(samprate=HEARING_RATE, lm=None, loglevel="FATAL")
-        self._chooser = pocketsphinx.Decoder(samprate=HEARING_RATE, lm=None, loglevel="FATAL")
+        quiet = {"samprate": HEARING_RATE, "lm": None, "loglevel": "FATAL"}
+        self._aligner = pocketsphinx.Decoder(**quiet)
+        # A second pass through the lattice answers "silence" for short words, and narrow beams drop long vowels.
+        self._chooser = pocketsphinx.Decoder(**quiet, bestpath=False, beam=1e-120, wbeam=1e-100, pbeam=1e-120)
 
     def knows(self, word: str) -> bool:
         """Whether the dictionary has a word, in lower case."""
@@ -60,12 +64,14 @@ class Listener:
             What was heard.
         """
         rng = np.random.default_rng(seed)
+        heard_stem = np.asarray(stem / max(float(np.abs(stem).max(initial=0.0)), 1e-6) * LEVEL * 32767, dtype=np.int16)
+        mean = self._mean(heard_stem)
         words = iter(entry["lyrics_words"])
         errors: list[float] = []
         right = asked = aligned = 0
         for start, end, text in entry["lyrics_lines"]:
             line = [next(words) for _ in text.split(" ")]
-            heard = self._align(_cut(stem, start, end, LINE_MARGIN_S), [respell(w[2], "") for w in line])
+            heard = self._align(_cut(heard_stem, start, end, LINE_MARGIN_S), [respell(w[2], "") for w in line])
             if heard is not None:
                 aligned += 1
                 first = max(0.0, start - LINE_MARGIN_S)
@@ -74,7 +80,9 @@ class Listener:
                 spoken = respell(word, "")
                 if len(spoken) == 1 and len(spoken[0]) >= SHORTEST_WORD and self.knows(spoken[0]):
                     asked += 1
-                    right += self._choose(_cut(stem, word_start, word_end, WORD_MARGIN_S), spoken[0], others, rng)
+                    self._chooser.set_cmn(mean)
+                    piece = _cut(heard_stem, word_start, word_end, WORD_MARGIN_S)
+                    right += self._choose(piece, spoken[0], others, rng)
         return Heard(errors, right, asked, len(entry["lyrics_lines"]), aligned)
 
     def _align(self, sound: NDArray[np.int16], line: list[list[str]]) -> list[float] | None:
@@ -84,7 +92,7 @@ class Listener:
             return None
         try:
             self._aligner.set_align_text(" ".join(spoken))
-            self._decode(self._aligner, sound)
+            self._decode(self._aligner, sound, whole=True)
             found = [s for s in self._aligner.seg() or [] if not s.word.startswith(("<", "[", "("))]
         except RuntimeError:
             return None
@@ -102,16 +110,26 @@ class Listener:
         try:
             self._chooser.add_jsgf_string("words", grammar)
             self._chooser.activate_search("words")
-            self._decode(self._chooser, sound)
+            self._decode(self._chooser, sound, whole=False)
         except RuntimeError:
             return False
         hypothesis = self._chooser.hyp()
         return hypothesis is not None and hypothesis.hypstr.split("(")[0].strip() == word
 
+    def _mean(self, stem: NDArray[np.int16]) -> str:
+        """The voice's mean cepstrum: that of one word says more about its vowel than about the voice."""
+        self._chooser.add_jsgf_string("words", "#JSGF V1.0; grammar g; public <w> = the;")
+        self._chooser.activate_search("words")
+        self._chooser.start_utt()
+        self._chooser.process_raw(stem.tobytes(), no_search=True, full_utt=True)
+        self._chooser.end_utt()
+        return self._chooser.get_cmn(False)
+
     @staticmethod
-    def _decode(decoder: Any, sound: NDArray[np.int16]) -> None:
+    def _decode(decoder: Any, sound: NDArray[np.int16], whole: bool) -> None:
+        """Decode; `whole` takes the mean from the sound itself, otherwise it is the decoder's."""
         decoder.start_utt()
-        decoder.process_raw(sound.tobytes(), no_search=False, full_utt=True)
+        decoder.process_raw(sound.tobytes(), no_search=False, full_utt=whole)
         decoder.end_utt()
 
 
@@ -121,8 +139,5 @@ def vocabulary(entries: list[dict[str, Any]], listener: Listener) -> list[str]:
     return sorted(word for word in spoken if len(word) >= SHORTEST_WORD and listener.knows(word))
 
 
-def _cut(stem: NDArray[np.float64], start_s: float, end_s: float, margin_s: float) -> NDArray[np.int16]:
-    low, high = max(0, int((start_s - margin_s) * HEARING_RATE)), int((end_s + margin_s) * HEARING_RATE)
-    piece = stem[low:high]
-    peak = np.abs(piece).max(initial=1e-6)
-    return np.asarray(piece / peak * 0.6 * 32767, dtype=np.int16)
+def _cut(stem: NDArray[np.int16], start_s: float, end_s: float, margin_s: float) -> NDArray[np.int16]:
+    return stem[max(0, int((start_s - margin_s) * HEARING_RATE)) : int((end_s + margin_s) * HEARING_RATE)]

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.songbook.tools import world
+
 GROSS_CENTS = 250
 """An error of the pitch tracker, not of the singer."""
 STEADY_SHARE = (0.4, 0.9)
@@ -64,7 +66,7 @@ def pitch_errors(stem: NDArray[np.float64], rate: int, entry: dict[str, Any]) ->
     Returns:
         Absolute errors.
     """
-    import pyworld
+    pyworld = world()
 
     step = entry["pitch_step_s"]
     lowest = 440 * 2 ** ((min(note[2] for note in entry["notes"]) - 69 - 4) / 12)

@@ -3,6 +3,7 @@
 import itertools
 import re
 import unicodedata
+from collections.abc import Callable
 from fractions import Fraction
 
 from recipes.songbook.scores import repeats
@@ -16,61 +17,11 @@ TEMPO_RANGE = (20.0, 400.0)
 PART_SONG_SHARE = 0.5
 """A second part with this share of the words makes a part-song, whose melody alone would lose half of the text."""
 COMMON = frozenset(
-    [
-        "the",
-        "and",
-        "of",
-        "to",
-        "in",
-        "a",
-        "my",
-        "i",
-        "thy",
-        "thee",
-        "thou",
-        "is",
-        "his",
-        "he",
-        "her",
-        "she",
-        "we",
-        "our",
-        "me",
-        "with",
-        "for",
-        "on",
-        "all",
-        "that",
-        "it",
-        "not",
-        "be",
-        "from",
-        "so",
-        "you",
-        "your",
-        "are",
-        "was",
-        "this",
-        "but",
-        "or",
-        "have",
-        "as",
-        "who",
-        "no",
-        "when",
-        "what",
-        "at",
-        "by",
-        "they",
-        "their",
-        "then",
-        "o",
-        "oh",
-        "will",
-        "shall",
-        "let",
-        "us",
-    ]
+    re.findall(
+        r"\w+",
+        "the and of to in a my i thy thee thou is his he her she we our me with for on all that it not be from so you "
+        "your are was this but or have as who no when what at by they their then o oh will shall let us",
+    )
 )
 COMMON_SHARE = 0.12
 """Fewer of the most frequent English words than this, in a verse of some length, is another language."""
@@ -118,12 +69,8 @@ def assemble(raw: RawScore, key: str) -> Score:
         bars=tuple(sorted({b + s.shift for b, s in repeats.played_times({Fraction(0)} | raw.bars, Fraction, order)})),
         bar_length=raw.bar_length,
         verses=tuple(verses),
-        melody=_joined([(n, s.shift) for n, s in notes], top_only=True),
-        parts=tuple(
-            _joined([(n, s.shift) for n, s in repeats.played_times(_sounding(voice), lambda n: n.start, order)])
-            for voice in raw.voices
-            if voice is not sung and any(note.pitches for note in voice.notes)
-        ),
+        melody=_joined([(n, s.shift) for n, s in notes], _top),
+        parts=_parts(raw, sung, order),
         chords=_shifted(raw.chords, order),
         dynamics=_shifted(dynamics, order),
         fermatas=tuple(sorted(fermatas)),
@@ -183,12 +130,34 @@ def _tempos(raw: RawScore, order: list[Stretch]) -> tuple[tuple[Fraction, float]
     return ((Fraction(0), played[0][1]), *(t for t in played if t[0] > 0))
 
 
-def _joined(notes: list[tuple[RawNote, Fraction]], top_only: bool = False) -> tuple[Note, ...]:
-    """Notes with ties made one note each."""
+def _parts(raw: RawScore, sung: RawVoice, order: list[Stretch]) -> tuple[tuple[Note, ...], ...]:
+    """Every other voice, and what the sung one has below its highest notes."""
+    parts = []
+    for voice in raw.voices:
+        played = repeats.played_times(_sounding(voice), lambda n: n.start, order)
+        part = _joined([(note, s.shift) for note, s in played], _below if voice is sung else _all)
+        parts += [part] if part else []
+    return tuple(parts)
+
+
+def _top(pitches: list[int]) -> list[int]:
+    return [max(pitches)]
+
+
+def _below(pitches: list[int]) -> list[int]:
+    return sorted(set(pitches))[:-1]
+
+
+def _all(pitches: list[int]) -> list[int]:
+    return sorted(set(pitches))
+
+
+def _joined(notes: list[tuple[RawNote, Fraction]], chosen: Callable[[list[int]], list[int]]) -> tuple[Note, ...]:
+    """Notes with ties made one note each, of the pitches that are chosen from each chord."""
     done: list[Note] = []
     open_ties: dict[int, int] = {}
     for note, shift in notes:
-        for pitch in [max(note.pitches)] if top_only else sorted(set(note.pitches)):
+        for pitch in chosen(note.pitches):
             start = note.start + shift
             place = open_ties.pop(pitch, None)
             if place is not None and done[place].end == start:
@@ -257,7 +226,7 @@ def _syllables(chosen: list[tuple[RawNote, Fraction, Word]]) -> list[Syllable]:
     heads = [word for word, _ in groups]
     goes_on = [w.joined and after.continues is not False for w, after in itertools.pairwise(heads)]
     return [
-        Syllable(_mended(word.text), joined, _joined(notes, top_only=True))
+        Syllable(_mended(word.text), joined, _joined(notes, _top))
         for (word, notes), joined in zip(groups, [*goes_on, False], strict=False)
     ]
 

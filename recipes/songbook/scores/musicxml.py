@@ -110,9 +110,27 @@ class _Part:
 
     def finish(self, end: Fraction) -> None:
         """All voices last to the end: measures keep them together."""
+        self._gather_ties()
         for voice in self.voices.values():
             voice.end = end
             voice.notes.sort(key=lambda note: note.start)
+
+    def _gather_ties(self) -> None:
+        """Bring the second half of a tie into the voice of its first half: notation programs number voices by bar."""
+        starting: dict[tuple[Fraction, int], list[tuple[str, RawNote]]] = {}
+        for name, voice in self.voices.items():
+            for note in voice.notes:
+                for pitch in note.pitches:
+                    starting.setdefault((note.start, pitch), []).append((name, note))
+        for start, pitch in sorted(starting):
+            for name, note in starting[start, pitch]:
+                goes_on = starting.get((note.end, pitch), []) if pitch in note.ties else []
+                if goes_on and all(owner != name and not after.words for owner, after in goes_on):
+                    _, after = goes_on[0]
+                    after.pitches.remove(pitch)
+                    moved = RawNote(after.start, after.duration, [pitch], ties=after.ties & {pitch}, otherwise="hold")
+                    self.voices[name].notes.append(moved)
+                    goes_on[0] = (name, moved)
 
     @staticmethod
     def _fill_lines(notes: list[RawNote]) -> None:
@@ -141,7 +159,7 @@ class _Part:
                 self.score.bar_length = self.bar_length
 
     def _note(self, element: Element) -> None:
-        if element.find("grace") is not None or element.find("cue") is not None:
+        if element.find("grace") is not None:
             return
         duration = self._duration(element)
         chord = element.find("chord") is not None
@@ -149,7 +167,8 @@ class _Part:
             self.onset = self.here
             self.here += duration
         step = element.findtext("pitch/step")
-        if step is None:
+        only_a_cue = element.find("cue") is not None and element.find("lyric") is None
+        if step is None or only_a_cue:
             return
         alter = round(float(element.findtext("pitch/alter") or 0))
         pitch = 12 * (int(element.findtext("pitch/octave") or 4) + 1) + STEPS[step] + alter + self.transpose

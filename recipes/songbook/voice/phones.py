@@ -8,13 +8,13 @@ VOICED_FRICATIVES = frozenset(["v", "dh", "z", "zh", "jh"])
 STOPS = frozenset(["p", "t", "k", "b", "d", "g", "ch", "jh"])
 
 CONSONANT_S = {
-    **dict(p=0.085, t=0.08, k=0.085, b=0.065, d=0.06, g=0.065, ch=0.11, jh=0.09),
-    **dict(f=0.1, th=0.09, s=0.12, sh=0.12, hh=0.065, v=0.06, dh=0.05, z=0.085, zh=0.085),
-    **dict(m=0.07, n=0.065, ng=0.08, l=0.065, r=0.06, w=0.06, y=0.055),
+    **dict(p=0.106, t=0.10, k=0.106, b=0.081, d=0.075, g=0.081, ch=0.138, jh=0.112),
+    **dict(f=0.125, th=0.112, s=0.15, sh=0.15, hh=0.081, v=0.075, dh=0.062, z=0.106, zh=0.106),
+    **dict(m=0.088, n=0.081, ng=0.10, l=0.081, r=0.075, w=0.075, y=0.069),
 }
-"""Seconds; a vowel has what is left of its notes."""
+"""Seconds, a quarter more than in slow speech, which makes words plainer; a vowel has what is left of its notes."""
 
 
 def consonant_s(phone: str) -> float:
     """How long a consonant takes where there is time enough, in seconds."""
-    return CONSONANT_S.get(phone, 0.07)
+    return CONSONANT_S.get(phone, 0.09)

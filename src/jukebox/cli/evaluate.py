@@ -1,18 +1,18 @@
 """`jukebox evaluate`: how good a model is, as a table, and with -o as JSON and plots."""
 
 import argparse
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jukebox import presets
+from jukebox.cli.evaluate_artists import recognise
+from jukebox.cli.evaluate_prior import align, predict
 from jukebox.cli.progress import progress
-from jukebox.cli.recording import add_model_options, load_model, parse_levels, place
+from jukebox.cli.recording import add_model_options, load_model, parse_levels
+from jukebox.cli.results import crop_config, parts_of, split_of, write_results
 from jukebox.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from jukebox.data.collection import Split
     from jukebox.data.dataset import Dataset
 
 SPLITS = ("train", "validation", "all")
@@ -28,11 +28,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     reconstruction.add_argument("--segments", type=int, default=1000, metavar="N", help="of 3 s (default: up to 1000)")
     reconstruction.add_argument("--levels", metavar="LIST", help="as in 0,2 (default: all)")
 
-    likelihood = _action(actions, "likelihood", "bits per token of a prior, beside an n-gram", _predict)
-    likelihood.add_argument("data", type=Path, metavar="TOKENS", help="codes, or the DATASET of sound (see --vqvae)")
-    likelihood.add_argument("--level", type=int, metavar="K", help="of the prior (default: the coarsest there is)")
-    likelihood.add_argument("--vqvae", metavar="MODEL", help="encodes a DATASET of sound (default: the model itself)")
-    likelihood.add_argument("--windows", type=int, default=200, metavar="N", help="to measure (default: up to 200)")
+    likelihood = _action(actions, "likelihood", "bits per token of a prior, beside an n-gram", predict)
+    _add_windows(likelihood)
     likelihood.add_argument("--batch", type=int, default=1, metavar="N", help="windows at once (default 1)")
     likelihood.add_argument(
         "--ngram-codes", type=int, default=20_000_000, metavar="N", help="to count for the n-grams; 0 leaves them out"
@@ -40,6 +37,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     likelihood.add_argument(
         "--precision", metavar="LIST", help="what these cost, too: bfloat16,int8,int4,cache8 or some of them"
     )
+
+    alignment = _action(actions, "alignment", "where a prior looks in the lyrics, against known times of words", align)
+    _add_windows(alignment)
 
     codebook = _action(actions, "codebook", "how many codes are used, and how evenly", _count)
     codebook.add_argument("data", type=Path, metavar="DATASET", help="sound or codes")
@@ -56,6 +56,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     distribution.add_argument("others", type=Path, nargs="*", metavar="OTHER", help="the same, compared with it")
     distribution.add_argument("--clips", type=int, default=1000, metavar="N", help="of 5 s (default: up to 1000)")
 
+    artists = _action(actions, "artists", "whether the artists of generated songs can be heard", recognise, model=None)
+    artists.add_argument("data", type=Path, metavar="DATASET", help="recordings, whose artists are learnt")
+    artists.add_argument("songs", type=Path, nargs="*", metavar="SONGS", help="folders of `jukebox generate`")
+    artists.add_argument("--by", choices=("artist", "genre"), default="artist", help="what is told apart (artist)")
+    artists.add_argument("--clips", type=int, default=2000, metavar="N", help="of 5 s, to learn from (up to 2000)")
+
+
+def _add_windows(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, metavar="TOKENS", help="codes, or the DATASET of sound (see --vqvae)")
+    parser.add_argument("--level", type=int, metavar="K", help="of the prior (default: the coarsest there is)")
+    parser.add_argument("--vqvae", metavar="MODEL", help="encodes a DATASET of sound (default: the model itself)")
+    parser.add_argument("--windows", type=int, default=200, metavar="N", help="to measure (default: up to 200)")
+
 
 def _action(
     actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
@@ -68,7 +81,13 @@ def _action(
     add_model_options(parser, default=model)
     parser.add_argument("--split", choices=SPLITS, default="validation", help="which songs (default: validation)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of pieces (default 0)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write JSON and plots there")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="JSON, plots, and what to go on from after a kill",
+    )
     parser.add_argument("--no-plots", action="store_true", help="JSON only")
     parser.set_defaults(run_action=run)
     return parser
@@ -99,9 +118,10 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
     dataset = _dataset(arguments.data, model.config.sample_rate)
     top = model.config.hops[-1]
     length = max(1, round(SEGMENT_S * model.config.sample_rate / top)) * top
-    crops = AudioCrops(dataset, _crop_config(arguments, length), _split(arguments))
+    crops = AudioCrops(dataset, crop_config(arguments, length), split_of(arguments))
     indices = range(min(arguments.segments, len(crops)))
-    values = evaluate_reconstruction(model, crops, indices, levels, progress)
+    parts = parts_of(arguments, model)
+    values = evaluate_reconstruction(model, crops, indices, levels, parts=parts, display=progress)
     print("level  hop  spectral convergence        dB           SI-SDR (dB)      STFT           log-mel")
     results = {level: summary(found) for level, found in values.items()}
     for level, found in results.items():
@@ -116,78 +136,16 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
         )
     print(f"Means over {len(indices)} segments of {length / model.config.sample_rate:.2f} s, each reconstructed by")
     print("itself, ± standard error; dB: 20 log10 of the mean ratio.")
-    folder = _write(arguments, {"levels": {str(level): dataclasses.asdict(found) for level, found in results.items()}})
+    folder = write_results(
+        arguments, {"levels": {str(level): dataclasses.asdict(found) for level, found in results.items()}}
+    )
     if folder is not None:
         plots.convergences({level: found[:, 0] for level, found in values.items()}, folder / "reconstruction.png")
         segment = next(reconstruct(model, crops, indices[:1], levels))
         sounds = {f"{segment.crop.song.title}, original": segment.crop.sound}
         sounds |= {f"level {level}": sound for level, sound in segment.estimates.items()}
         plots.spectrograms(sounds, model.config.sample_rate, folder / "spectrograms.png")
-
-
-def _predict(arguments: argparse.Namespace) -> None:
-    import math
-
-    import numpy as np
-
-    from jukebox.checkpoints.load import load_prior
-    from jukebox.evaluation import plots
-    from jukebox.evaluation.likelihood import evaluate_ngrams, evaluate_prior
-    from jukebox.evaluation.precision import evaluate_precisions, parse_rungs
-    from jukebox.evaluation.prior_windows import windows_of
-
-    rungs = parse_rungs(arguments.precision) if arguments.precision is not None else ()
-    prior = place(load_prior(arguments.model, arguments.level), arguments)
-    found = windows_of(
-        prior.config, arguments.model, arguments.data, _crop_config(arguments, 1), _split(arguments), arguments.vqvae
-    )
-    size, hop_s = prior.config.codebook_size, found.grid.hops[prior.config.level] / found.grid.sample_rate
-    indices = range(min(arguments.windows, len(found.windows)))
-    rows = evaluate_prior(prior, found.windows, indices, batch=arguments.batch, display=progress)
-    if arguments.ngram_codes and found.training is not None:
-        count = min(len(found.training), math.ceil(arguments.ngram_codes / prior.config.codes_context))
-        runs = (np.asarray(found.training.take(i).codes) for i in range(count))
-        rows += evaluate_ngrams(runs, found.windows, indices, size, display=progress)
-    print(f"{'predicted by':<26}  bits per token      kbit/s")
-    for row in rows:
-        print(f"{row.name:<26}  {row.mean:7.4f} ±{row.standard_error:.4f}  {row.mean / hop_s / 1000:8.2f}")
-    print(f"{'ceiling':<26}  {math.log2(size):7.4f}          {math.log2(size) / hop_s / 1000:8.2f}")
-    print(f"Level {prior.config.level}, {len(indices)} windows of {prior.config.codes_context} codes", end="")
-    print(f" ({prior.config.codes_context * hop_s:.2f} s), ± standard error over windows.")
-    costs = []
-    if rungs:
-        print(f"{'in fewer bits':<26}  bits per token  more than in float32")
-        for cost in evaluate_precisions(prior, found.windows, indices, rungs, batch=arguments.batch, display=progress):
-            print(f"{cost.name:<26}  {cost.predicted.mean:14.4f}  {cost.mean:+.5f} ±{cost.standard_error:.5f}")
-            costs.append(cost)
-    if found.left_out:
-        print(f"{len(found.left_out)} songs are shorter than a window or of a length that the prior does not know.")
-    results = {
-        "level": prior.config.level,
-        "windows": len(indices),
-        "context": prior.config.codes_context,
-        "ceiling_bits": math.log2(size),
-        "songs_left_out": [song.key for song in found.left_out],
-        "precisions": [
-            {"name": cost.name, "more_bits_per_token": cost.mean, "standard_error": cost.standard_error}
-            for cost in costs
-        ],
-        "predictors": [
-            {
-                "name": row.name,
-                "bits_per_token": row.mean,
-                "standard_error": row.standard_error,
-                "bits_per_second": row.mean / hop_s,
-                "by_position": dict(zip(("first_codes", "bits"), row.by_position(), strict=True)),
-            }
-            for row in rows
-        ],
-    }
-    folder = _write(arguments, results)
-    if folder is not None:
-        ngrams = [row for row in rows if row.name.endswith("-gram")]
-        shown = [row for row in rows if row not in ngrams] + sorted(ngrams, key=lambda row: row.mean)[:1]
-        plots.bits_by_position(shown, hop_s, size, folder / "likelihood.png")
+    parts.remove()
 
 
 def _count(arguments: argparse.Namespace) -> None:
@@ -202,12 +160,12 @@ def _count(arguments: argparse.Namespace) -> None:
     if (arguments.data / shards.DESCRIPTION).is_file():
         tokens = shards.Tokens.open(arguments.data)
         tokens.check_made_by(model, arguments.model, "name the model that made the codes")
-        counts = count_tokens(tokens, _split(arguments), progress)
+        counts = count_tokens(tokens, split_of(arguments), progress)
     else:
         dataset = _dataset(arguments.data, model.config.sample_rate)
         top = model.config.hops[-1]
         length = max(1, round(3 * model.config.sample_rate / top)) * top
-        crops = AudioCrops(dataset, _crop_config(arguments, length), _split(arguments))
+        crops = AudioCrops(dataset, crop_config(arguments, length), split_of(arguments))
         counts = count_crops(model, crops, range(min(arguments.segments, len(crops))), progress)
     if not counts[0].sum():
         raise DataError(f"{arguments.data} has no songs for {arguments.split}; choose another --split.")
@@ -222,7 +180,7 @@ def _count(arguments: argparse.Namespace) -> None:
         )
     print(f"All levels: {total_efficiency(uses):.1%} of the bits of their codebooks.")
     results = {"levels": [dataclasses.asdict(use) for use in uses], "efficiency": total_efficiency(uses)}
-    folder = _write(arguments, results)
+    folder = write_results(arguments, results)
     if folder is not None:
         plots.code_shares(counts, folder / "codebook.png")
 
@@ -236,7 +194,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     if not arguments.others and arguments.model is None:
         raise ConfigError("Nothing is compared with the reference: name other folders, or a --model to reconstruct it.")
-    split, seed, most = _split(arguments), arguments.seed, arguments.clips
+    split, seed, most = split_of(arguments), arguments.seed, arguments.clips
     model = None if arguments.model is None else load_model(arguments)
     from jukebox.data import dataset as datasets
 
@@ -263,20 +221,10 @@ def _compare(arguments: argparse.Namespace) -> None:
         "reference_clips": len(reference.embeddings),
         "distances": {name: dataclasses.asdict(row) for name, row in distances.items()},
     }
-    folder = _write(arguments, results)
+    folder = write_results(arguments, results)
     if folder is not None:
         named = {"reference": stack(reference.embeddings)} | {n: stack(f.embeddings) for n, f in found.items()}
         plots.embedding_maps(named, folder / "distribution.png")
-
-
-def _split(arguments: argparse.Namespace) -> "Split | None":
-    return None if arguments.split == "all" else arguments.split
-
-
-def _crop_config(arguments: argparse.Namespace, length_samples: int) -> Any:
-    from jukebox.data.crops import CropConfig
-
-    return CropConfig(length_samples=length_samples, seed=arguments.seed, shift=False, blend="mean")
 
 
 def _dataset(path: Path, sample_rate: int | None) -> "Dataset":
@@ -289,17 +237,3 @@ def _dataset(path: Path, sample_rate: int | None) -> "Dataset":
             f"with --sample-rate {sample_rate}."
         )
     return dataset
-
-
-def _write(arguments: argparse.Namespace, results: Mapping[str, Any]) -> Path | None:
-    """Write the JSON; the folder for the plots, None where there shall be none."""
-    if arguments.output is None:
-        return None
-    from jukebox.data.collection import write_text
-
-    settings = {name: getattr(arguments, name) for name in ("what", "model", "split", "seed") if name in arguments}
-    values = settings | {"data": str(arguments.data), "results": results}
-    path = arguments.output / f"{arguments.what}.json"
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-    print(f"{path} written")
-    return None if arguments.no_plots else arguments.output

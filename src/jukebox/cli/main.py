@@ -21,7 +21,10 @@ COMMANDS = {
     "reconstruct": ("jukebox.cli.reconstruct", "a recording through the VQ-VAE, with how close each level comes"),
     "data": ("jukebox.cli.data", "a folder of music into datasets of sound and of codes"),
     "train": ("jukebox.cli.train", "a recipe into a model of your own, or a fine-tune of another"),
-    "evaluate": ("jukebox.cli.evaluate", "how good a model is: reconstruction, likelihood, codebook, distribution"),
+    "evaluate": (
+        "jukebox.cli.evaluate",
+        "how good a model is: reconstruction, likelihood, alignment, codebook, distribution, artists",
+    ),
     "models": ("jukebox.cli.models", "the models there are, and which of them are here"),
     "labels": ("jukebox.cli.labels", "the artists and genres that a model knows"),
     "weights": ("jukebox.cli.weights", "list, download, import, export, pack, inspect and verify model files"),

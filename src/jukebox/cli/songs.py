@@ -36,7 +36,7 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engine",
-        choices=("auto", "reference", "graph", "fused"),
+        choices=("auto", "reference", "processor", "graph", "fused"),
         default="auto",
         help="what computes codes (default: the fastest that can be used)",
     )
@@ -57,6 +57,9 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top-k", metavar="N|K=N,...", help="draw among the N most probable codes")
     parser.add_argument("--top-p", metavar="P|K=P,...", help="draw among the most probable codes up to this share")
+    parser.add_argument(
+        "--guidance", metavar="G|K=G,...", help="follow artist, genre and lyrics so many times as closely (usual: 1)"
+    )
     parser.add_argument("--hop", metavar="F|K=F,...", help="how far windows move on, as a share of their length")
     parser.add_argument(
         "--one-window", metavar="LIST", help="levels, as in 2, whose missing codes are written in one window"
@@ -117,7 +120,7 @@ def level_settings(arguments: argparse.Namespace, levels: int) -> "tuple[LevelSe
     """The settings of levels that differ from what is usual."""
     from jukebox.sampling.request import LevelSettings
 
-    names = {"temperature": float, "top_k": int, "top_p": float, "hop": float}
+    names = {"temperature": float, "top_k": int, "top_p": float, "guidance": float, "hop": float}
     found: dict[int, dict[str, Any]] = {}
     for name, kind in names.items():
         for level, value in _by_level(name, getattr(arguments, name), kind, levels).items():

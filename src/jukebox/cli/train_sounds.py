@@ -46,11 +46,11 @@ def sample(prior: "Prior", conditions: "Conditions", seed: int) -> "torch.Tensor
     import torch
 
     from jukebox.sampling.engine import Window, listened
+    from jukebox.sampling.engines import engine_for
     from jukebox.sampling.noise import noise_key
-    from jukebox.sampling.reference import ReferenceEngine
     from jukebox.sampling.token import SamplingConfig
 
-    engine, nothing = ReferenceEngine(prior, slots=1), torch.zeros(0, dtype=torch.int64)
+    engine, nothing = engine_for(prior, slots=1), torch.zeros(0, dtype=torch.int64)
     window = Window(
         conditions=conditions,
         known=nothing,

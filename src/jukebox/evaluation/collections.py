@@ -84,6 +84,18 @@ def embed_folder(folder: Path, sample_rate: int, most: int, seed: int, display: 
     return Embedded(embeddings=embeddings[:most], songs=songs[:most], sample_rate=sample_rate)
 
 
+def embed_files(files: Sequence[Path], sample_rate: int, display: Display) -> Embedded:
+    """Every clip of some sound files; raises AudioError for one that is damaged."""
+    embeddings, songs = [], []
+    with display("embedding", len(files), "files") as advance:
+        for path in files:
+            found = list(_clips(path, sample_rate, -1))
+            embeddings += found
+            songs += [str(path)] * len(found)
+            advance(1)
+    return Embedded(embeddings=embeddings, songs=songs, sample_rate=sample_rate)
+
+
 def _clips(path: Path, sample_rate: int, most: int) -> Iterator[Float64[np.ndarray, " features"]]:
     length = clip_samples(sample_rate)
     for block in stream(path, sample_rate=sample_rate, block_samples=length):

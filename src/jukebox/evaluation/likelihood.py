@@ -5,12 +5,13 @@ Beside it stands what a back-off n-gram says about the same windows from the cod
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from jukebox.config import ConditionDropout, PriorConfig
@@ -18,10 +19,13 @@ from jukebox.data.collection import Song
 from jukebox.data.display import Display, unseen
 from jukebox.data.windows import TokenCrop
 from jukebox.evaluation.ngram import Ngram
+from jukebox.evaluation.parts import Parts
 from jukebox.prior.conditions import Conditions, conditions_of, drop
 from jukebox.prior.prior import Prior
 
 ORDERS = (1, 2, 3, 4)
+
+NOTHING_KEPT = Parts()
 
 Bits = Float32[np.ndarray, "windows codes"]
 
@@ -98,6 +102,7 @@ def evaluate_prior(
     *,
     batch: int = 1,
     rates: Mapping[str, ConditionDropout] | None = None,
+    parts: Parts = NOTHING_KEPT,
     display: Display = unseen,
 ) -> list[Likelihood]:
     """Bits of the codes of some windows, by default for each of `variants`.
@@ -108,6 +113,7 @@ def evaluate_prior(
         indices: which.
         batch: windows at once.
         rates: what is hidden from it, by name.
+        parts: keeps what has been found.
         display: shows how far it has come.
     """
     rates = variants(prior.config) if rates is None else rates
@@ -115,18 +121,27 @@ def evaluate_prior(
     device = next(prior.parameters()).device
     with display("predicting", len(rates) * len(indices), "windows") as advance:
         for start in range(0, len(indices), batch):
-            crops = [windows.take(index) for index in indices[start : start + batch]]
-            codes = torch.stack([crop.codes for crop in crops]).to(device)
-            told = _conditions(crops, prior.config)
+            chosen = indices[start : start + batch]
+            take = cache(lambda chosen=chosen: [windows.take(index) for index in chosen])
+
+            def bits(hidden: ConditionDropout, take: Callable[[], list[TokenCrop]] = take) -> np.ndarray:
+                told = drop(conditions_for(take(), prior.config), hidden, torch.Generator().manual_seed(0))
+                return window_bits(prior, torch.stack([crop.codes for crop in take()]).to(device), told.to(device))
+
             for name, hidden in rates.items():
-                conditions = drop(told, hidden, torch.Generator().manual_seed(0)).to(device)
-                found[name].append(_bits(prior, codes, conditions))
-                advance(len(crops))
+                found[name].append(parts.get(f"{name} {start}", partial(bits, hidden)))
+                advance(len(chosen))
     return [Likelihood(name=name, bits=np.concatenate(bits)) for name, bits in found.items()]
 
 
 def evaluate_ngrams(
-    training: Iterable[np.ndarray], windows: Windows, indices: Sequence[int], size: int, *, display: Display = unseen
+    training: Iterable[np.ndarray],
+    windows: Windows,
+    indices: Sequence[int],
+    size: int,
+    *,
+    parts: Parts = NOTHING_KEPT,
+    display: Display = unseen,
 ) -> list[Likelihood]:
     """Bits of the codes of some windows by n-grams of the orders 1 to 4, each given the codes of its window only.
 
@@ -135,25 +150,32 @@ def evaluate_ngrams(
         windows: of the prior that is compared.
         indices: which.
         size: of the codebook.
+        parts: keeps what has been found.
         display: shows how far it has come.
     """
-    runs = list(training)
+    runs = cache(lambda: list(training))
+
+    def bits(order: int) -> np.ndarray:
+        ngram = Ngram(runs(), size, order)
+        return np.stack([ngram.bits(windows.take(index).codes.numpy()) for index in indices]).astype(np.float32)
+
     found = []
     with display("counting", len(ORDERS), "orders") as advance:
         for order in ORDERS:
-            ngram = Ngram(runs, size, order)
-            bits = np.stack([ngram.bits(windows.take(index).codes.numpy()) for index in indices])
-            found.append(Likelihood(name=f"{order}-gram", bits=bits.astype(np.float32)))
+            name = f"{order}-gram"
+            found.append(Likelihood(name=name, bits=parts.get(name, partial(bits, order))))
             advance(1)
     return found
 
 
-def _conditions(crops: Sequence[TokenCrop], config: PriorConfig) -> Conditions:
+def conditions_for(crops: Sequence[TokenCrop], config: PriorConfig) -> Conditions:
+    """What a prior is told of some windows."""
     above = [crop.codes_above for crop in crops if crop.codes_above is not None]
     return conditions_of([c.labels for c in crops], config, torch.stack(above) if config.upsampler else None)
 
 
-def _bits(prior: Prior, codes: Tensor, conditions: Conditions) -> np.ndarray:
+def window_bits(prior: Prior, codes: Int64[Tensor, "batch codes"], conditions: Conditions) -> Bits:
+    """Bits of every code of some windows."""
     logits = prior(codes, conditions).logits
     targets = prior.layout.tokens(codes, conditions.lyrics)
     prefix = prior.layout.prefix

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from jukebox.audio.spectral import magnitudes
@@ -58,6 +58,21 @@ def bits_by_position(likelihoods: Sequence["Likelihood"], hop_s: float, size: in
     axes[0].axhline(np.log2(size), color="grey", linestyle=":", label=f"ceiling, log2 of {size}")
     axes[0].set(xlabel="place in the window (s)", ylabel="bits per token", ylim=(0, None))
     _save(figure, axes, path)
+
+
+def attention(
+    weights: Float[Tensor, "codes lyrics"], sung: Int64[Tensor, "codes 2"], lyrics: str, hop_s: float, path: Path
+) -> None:
+    """What one head looks at along a window, and the words that are sung there, in white."""
+    figure, axes = _figure(1, height=7.0)
+    extent = (0, len(weights) * hop_s, len(lyrics) - 0.5, -0.5)
+    axes[0].imshow(weights.T.numpy() ** 0.5, aspect="auto", extent=extent, cmap="magma", interpolation="nearest")
+    times = np.arange(len(sung)) * hop_s
+    for edge in (sung[:, 0], sung[:, 1] - 1):
+        axes[0].plot(times, np.where(edge < 0, np.nan, edge), color="white", linewidth=0.8)
+    axes[0].set_yticks(range(len(lyrics)), list(lyrics), fontsize=3)
+    axes[0].set(xlabel="place in the window (s)", ylabel="lyrics; in white the words that are sung")
+    figure.savefig(path)
 
 
 def code_shares(counts: Sequence[np.ndarray], path: Path) -> None:

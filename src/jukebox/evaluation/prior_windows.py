@@ -6,27 +6,34 @@ from pathlib import Path
 
 from jukebox.checkpoints.load import load_vqvae
 from jukebox.config import PriorConfig
-from jukebox.data.collection import Song, Split
+from jukebox.data.collection import Collection, Song, Split
 from jukebox.data.crops import AudioCrops, CropConfig
 from jukebox.data.dataset import Dataset
 from jukebox.data.names import names_of
 from jukebox.data.shards import DESCRIPTION, Tokens
 from jukebox.data.windows import EncodedCrops, TokenCrops, Window
 from jukebox.errors import CheckpointError, DataError
+from jukebox.evaluation.contrasts import Names
 from jukebox.evaluation.likelihood import Windows, suitable
-from jukebox.labels.labels import LabelEncoder
+from jukebox.labels.labels import LabelEncoder, Labels
+from jukebox.labels.text import LyricAlphabet
 from jukebox.labels.timing import TimeGrid
 from jukebox.vqvae.vqvae import VQVAE
 
 
 @dataclass(frozen=True, kw_only=True)
 class PriorWindows:
-    """Windows to measure, those of the training songs (None where there are none), and the songs that have none."""
+    """Windows to measure, those of the training songs (None where there are none), and the songs that have none.
+
+    names: of the artists and genres of all songs that the prior knows, in its numbers; alphabet: of its lyrics.
+    """
 
     windows: Windows
     training: Windows | None
     left_out: tuple[Song, ...]
     grid: TimeGrid
+    names: tuple[Names, ...]
+    alphabet: LyricAlphabet | None
 
 
 def windows_of(
@@ -74,7 +81,21 @@ def windows_of(
     # Of all songs at once there are none left that an n-gram could be counted on.
     training = take("train") if split == "validation" else None
     left_out = tuple(s for s in collection.of_split(split) if s.length_samples < length or not known(s))
-    return PriorWindows(windows=windows, training=training, left_out=left_out, grid=grid)
+    return PriorWindows(
+        windows=windows,
+        training=training,
+        left_out=left_out,
+        grid=grid,
+        names=() if encoder is None else _names(collection, encoder),
+        alphabet=None if encoder is None else encoder.alphabet,
+    )
+
+
+def _names(collection: Collection, encoder: LabelEncoder) -> tuple[Names, ...]:
+    """The numbers of every artist with its genre; what the prior does not know has the number 0 and is left out."""
+    pairs = {(song.artist, song.genre) for song in collection.songs}
+    songs = (encoder.song(Labels(artist=artist, genre=genre)) for artist, genre in sorted(pairs))
+    return tuple(dict.fromkeys((song.artist_id, song.genre_ids) for song in songs if song.artist_id))
 
 
 def _encoder(config: PriorConfig, model: str) -> LabelEncoder | None:

@@ -6,7 +6,9 @@ Segments of three seconds are the ones that the published figures of the origina
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,8 +16,11 @@ from torch import Tensor
 from jukebox.audio.spectral import log_mel_distance, scale_invariant_ratio, spectral_convergence, stft_distance
 from jukebox.data.crops import AudioCrop, AudioCrops
 from jukebox.data.display import Display, unseen
+from jukebox.evaluation.parts import Parts
 from jukebox.vqvae.codebook import nearest_codes
 from jukebox.vqvae.vqvae import VQVAE
+
+NOTHING_KEPT = Parts()
 
 SEGMENT_S = 3.0
 # The longest transform of the measures, and the shortest last segment that is used.
@@ -133,13 +138,24 @@ def reconstruct(model: VQVAE, crops: AudioCrops, indices: Sequence[int], levels:
 
 
 def evaluate_reconstruction(
-    model: VQVAE, crops: AudioCrops, indices: Sequence[int], levels: Sequence[int], display: Display = unseen
+    model: VQVAE,
+    crops: AudioCrops,
+    indices: Sequence[int],
+    levels: Sequence[int],
+    *,
+    parts: Parts = NOTHING_KEPT,
+    display: Display = unseen,
 ) -> dict[int, Float[Tensor, "segments measures"]]:
-    """What `measure` gives for each level and segment; arguments as of `reconstruct`."""
-    values: dict[int, list[Tensor]] = {level: [] for level in levels}
+    """What `measure` gives for each level and segment; arguments as of `reconstruct`; `parts` keeps what was found."""
+
+    def measured(index: int) -> np.ndarray:
+        (segment,) = reconstruct(model, crops, [index], levels)
+        found = [measure(segment.crop.sound, segment.estimates[level], model.config.sample_rate) for level in levels]
+        return torch.cat(found).numpy()
+
+    values = []
     with display("reconstructing", len(indices), "segments") as advance:
-        for segment in reconstruct(model, crops, indices, levels):
-            for level, estimate in segment.estimates.items():
-                values[level].append(measure(segment.crop.sound, estimate, model.config.sample_rate))
+        for index in indices:
+            values.append(torch.from_numpy(parts.get(f"segment {index}", partial(measured, index))))
             advance(1)
-    return {level: torch.cat(found) for level, found in values.items()}
+    return dict(zip(levels, torch.stack(values, 1), strict=True))

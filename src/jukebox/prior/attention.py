@@ -26,13 +26,21 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TransformerConfig, patterns: tuple[Pattern, ...]) -> None:
         super().__init__()
         inner = config.attention_width
-        self.patterns, self.heads, self.rotary = patterns, config.heads, config.position == "rotary"
+        self.patterns, self.rotary = patterns, config.position == "rotary"
+        self.heads, self.head_width = config.heads, config.head_width
         self.qkv = nn.Linear(config.width, 3 * inner)
         self.output = nn.Linear(inner, config.width)
         self.query_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
         self.key_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
 
     def forward(
+        self, x: Inputs, place: Place, caches: tuple[Tensor, ...], *, heads: slice | None = None
+    ) -> tuple[Inputs, Float[Tensor, "batch shown positions keys"] | None]:
+        """What each position learns from those that it sees, and the softmax where it is wanted; as `look`."""
+        found, weights = self.look(x, place, caches, heads=heads)
+        return self.output(found), weights
+
+    def look(
         self,
         x: Inputs,
         place: Place,
@@ -40,8 +48,8 @@ class SelfAttention(nn.Module):
         *,
         heads: slice | None = None,
         norm: nn.LayerNorm | None = None,
-    ) -> tuple[Inputs, Float[Tensor, "batch shown positions keys"] | None]:
-        """What each position learns from those that it sees, and the softmax where it is wanted.
+    ) -> tuple[Float[Tensor, "batch positions inner"], Float[Tensor, "batch shown positions keys"] | None]:
+        """The values that each position finds, of all heads, before the output matrix.
 
         Args:
             x: inputs of the new positions.
@@ -57,7 +65,7 @@ class SelfAttention(nn.Module):
             (pattern,) = self.patterns
             cache = caches[0][..., heads, :] if caches else None
             weights = place.weights(pattern, queries[:, :, heads], pairs[..., heads, :], cache)
-        return self.output(found.flatten(2)), weights
+        return found.flatten(2), weights
 
     def _queries_and_pairs(
         self, x: Inputs, place: Place, norm: nn.LayerNorm | None
@@ -82,7 +90,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.head_width = config.heads, config.head_width
         self.query = nn.Linear(config.width, config.attention_width)
         self.key_value = nn.Linear(config.width, 2 * config.attention_width)
         self.output = nn.Linear(config.attention_width, config.width)
@@ -96,18 +104,37 @@ class CrossAttention(nn.Module):
     def forward(
         self, x: Inputs, pairs: Float[Tensor, "items lyrics 2 heads head_width"], *, heads: slice | None = None
     ) -> tuple[Inputs, Float[Tensor, "items shown positions lyrics"] | None]:
-        """What each position learns from the lyrics, and the softmax where it is wanted.
+        """What each position learns from the lyrics, and the softmax where it is wanted; as `look`."""
+        found, weights = self.look(x, pairs, heads=heads)
+        return self.output(found), weights
+
+    def look(
+        self,
+        x: Inputs,
+        pairs: Float[Tensor, "items lyrics 2 heads head_width"],
+        *,
+        heads: slice | None = None,
+        norm: nn.LayerNorm | None = None,
+    ) -> tuple[Float[Tensor, "batch positions inner"], Float[Tensor, "items shown positions lyrics"] | None]:
+        """The values that each position finds in the lyrics, of all heads, before the output matrix.
 
         There may be more inputs than items that have lyrics: the rest are a step's empty rows.
+
+        Args:
+            x: inputs of the new positions.
+            pairs: keys and values of the lyrics.
+            heads: also give their softmax; None for none.
+            norm: normalises the inputs, where that has not been done.
         """
         rows, items = len(x), len(pairs)
-        queries = self.query(x)[:items].unflatten(-1, (self.heads, -1))
+        projected = self.query(x) if norm is None else norm_linear(x, norm, self.query)
+        queries = projected[:items].unflatten(-1, (self.heads, -1))
         found = softmax.attend(queries, pairs, None).flatten(2)
         if items < rows:
             found = F.pad(found, (0, 0, 0, 0, 0, rows - items))
         if heads is None:
-            return self.output(found), None
-        return self.output(found), softmax.weights(queries[:, :, heads], pairs[..., heads, :], None)
+            return found, None
+        return found, softmax.weights(queries[:, :, heads], pairs[..., heads, :], None)
 
 
 def rotated(heads: Heads, positions: Int64[Tensor, "#batch positions"]) -> Heads:

@@ -1,10 +1,12 @@
-"""The norm before a product, and the MLP, for training in float32: what can be made again cheaply is not kept.
+"""The norm before a product, and what follows attention, for training in float32: what can be made again is not kept.
 
-Autograd keeps eight activations of the width in each block: the norms' results and the parts of the activation
-function are among them, although one pass over memory makes each again. These functions keep the inputs of the norms
-and of the activation. Results are those of the modules, to rounding.
+Autograd keeps ten activations of the width in each block: the sum after attention, the norms' results and the parts of
+the activation function are among them, although a pass or two over memory make each again. These functions keep the
+block's input, what attention found and the argument of the activation. They go through the positions in tiles, so that
+whatever is not kept stays in the processor's cache. Results are those of the modules, to rounding.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,6 +19,10 @@ Rows = Float[Tensor, "*places width"]
 
 # quick_gelu(h) = silu(1.702 h) / 1.702; both factors go into the products before and after.
 _SLOPE = 1.702
+
+# Positions of a tile: enough for an efficient product, few enough for a cache; and no more tiles than these, since on
+# other devices every operation has its price.
+TILE, TILES = 1024, 16
 
 
 def is_plain(x: Tensor, *modules: nn.Module) -> bool:
@@ -36,9 +42,17 @@ def norm_linear(x: Rows, norm: nn.LayerNorm, linear: nn.Linear) -> Float[Tensor,
     return found
 
 
-def norm_mlp(y: Rows, norm: nn.LayerNorm, inner: nn.Linear, outer: nn.Linear) -> Rows:
-    """y + outer(quick_gelu(inner(norm(y))))."""
-    found = _NormMlp.apply(y, norm.weight, norm.bias, norm.eps, inner.weight, inner.bias, outer.weight, outer.bias)
+def after_attention(
+    x: Rows,
+    looked: Float[Tensor, "*places inner"],
+    output: nn.Linear,
+    norm: nn.LayerNorm,
+    mlp: tuple[nn.Linear, nn.Linear],
+) -> Rows:
+    """y + mlp[1](quick_gelu(mlp[0](norm(y)))), where y = x + output(looked)."""
+    inner, outer = mlp
+    weights = (output.weight, norm.weight, norm.bias, inner.weight, outer.weight)
+    found = _AfterAttention.apply(x, looked, norm.eps, output.bias, inner.bias, outer.bias, *weights)
     assert isinstance(found, Tensor)
     return found
 
@@ -47,57 +61,99 @@ class _NormLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, shift: Tensor, eps: float, weight: Tensor, bias: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        normed, mean, deviation = torch.native_layer_norm(rows, rows.shape[1:], gain, shift, eps)
-        ctx.save_for_backward(rows, mean, deviation, gain, shift, weight)
+        ctx.save_for_backward(rows, gain, shift, weight)
         ctx.eps = eps
-        return torch.addmm(bias, normed, weight.t()).view(*x.shape[:-1], -1)
+        result = rows.new_empty(len(rows), len(weight))
+        for tile, out in _tiles(rows, result):
+            torch.addmm(bias, F.layer_norm(tile, tile.shape[1:], gain, shift, eps), weight.t(), out=out)
+        return result.view(*x.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        rows, mean, deviation, gain, shift, weight = ctx.saved_tensors
-        outer = gradients[0].reshape(-1, weight.shape[0])
-        normed = torch.native_layer_norm(rows, rows.shape[1:], gain, shift, ctx.eps)[0]
-        weight_gradient = outer.t() @ normed if ctx.needs_input_grad[4] else None
-        del normed
-        x, gain_gradient, shift_gradient = _norm_backward(outer @ weight, rows, mean, deviation, gain, shift)
-        shape = (*gradients[0].shape[:-1], -1)
-        return x.view(shape), gain_gradient, shift_gradient, None, weight_gradient, outer.sum(0)
+        rows, gain, shift, weight = ctx.saved_tensors
+        after = gradients[0].reshape(-1, len(weight))
+        x_gradient = torch.empty_like(rows)
+        sums = [torch.zeros_like(t) for t in (gain, shift, weight)]
+        for tile, out, a in _tiles(rows, x_gradient, after):
+            normed, mean, deviation = torch.native_layer_norm(tile, tile.shape[1:], gain, shift, ctx.eps)
+            if ctx.needs_input_grad[4]:
+                sums[2].addmm_(a.t(), normed)
+            _norm_backward(a @ weight, (tile, mean, deviation), (gain, shift), out, sums)
+        weight_gradient = sums[2] if ctx.needs_input_grad[4] else None
+        return x_gradient.view(*gradients[0].shape[:-1], -1), sums[0], sums[1], None, weight_gradient, after.sum(0)
 
 
-class _NormMlp(torch.autograd.Function):
+class _AfterAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, y: Tensor, gain: Tensor, shift: Tensor, eps: float, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+        ctx: Any, x: Tensor, looked: Tensor, eps: float, b0: Tensor, b1: Tensor, b2: Tensor, *weights: Tensor
     ) -> Tensor:
-        rows = y.reshape(-1, y.shape[-1])
-        normed, mean, deviation = torch.native_layer_norm(rows, rows.shape[1:], gain, shift, eps)
-        sloped = torch.addmm(b1, normed, w1.t(), beta=_SLOPE, alpha=_SLOPE)
-        del normed
-        ctx.save_for_backward(rows, mean, deviation, gain, shift, w1, w2, sloped)
+        w0, gain, shift, w1, w2 = weights
+        rows, found = x.reshape(-1, x.shape[-1]), looked.reshape(-1, looked.shape[-1])
+        sloped, result = rows.new_empty(len(rows), len(w1)), torch.empty_like(rows)
+        for tile, f, s, out in _tiles(rows, found, sloped, result):
+            y = torch.addmm(tile, f, w0.t()).add_(b0)
+            normed = F.layer_norm(y, y.shape[1:], gain, shift, eps)
+            torch.addmm(b1, normed, w1.t(), beta=_SLOPE, alpha=_SLOPE, out=s)
+            torch.addmm(y.add_(b2), F.silu(s), w2.t(), alpha=1 / _SLOPE, out=out)
+        ctx.save_for_backward(rows, found, sloped, b0, w0, gain, shift, w1, w2)
         ctx.eps = eps
-        return torch.addmm(rows, F.silu(sloped), w2.t(), alpha=1 / _SLOPE).add_(b2).view(y.shape)
+        return result.view(x.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        rows, mean, deviation, gain, shift, w1, w2, sloped = ctx.saved_tensors
-        outer = gradients[0].reshape(rows.shape)
-        # 1 / _SLOPE of the result and _SLOPE of the argument cancel in the gradient of the argument.
-        w2_gradient = torch.mm(outer.t(), F.silu(sloped)).mul_(1 / _SLOPE) if ctx.needs_input_grad[6] else None
-        inner = torch.ops.aten.silu_backward(outer @ w2, sloped)
-        normed = torch.native_layer_norm(rows, rows.shape[1:], gain, shift, ctx.eps)[0]
-        w1_gradient = inner.t() @ normed if ctx.needs_input_grad[4] else None
-        del normed
-        y, gain_gradient, shift_gradient = _norm_backward(inner @ w1, rows, mean, deviation, gain, shift)
-        biases = inner.sum(0), outer.sum(0)
-        y = y.add_(outer).view(gradients[0].shape)
-        return y, gain_gradient, shift_gradient, None, w1_gradient, biases[0], w2_gradient, biases[1]
+        rows, found, sloped, b0, w0, gain, shift, w1, w2 = ctx.saved_tensors
+        after = gradients[0].reshape(rows.shape)
+        x_gradient, found_gradient = torch.empty_like(rows), torch.empty_like(found)
+        b0_sum, b1_sum = torch.zeros_like(b0), w1.new_zeros(len(w1))
+        # Of the norm's gain and shift, then of the three matrices; those that are frozen are not added up.
+        sums = [torch.zeros_like(t) for t in (gain, shift, w0, w1, w2)]
+        wanted = [ctx.needs_input_grad[place] for place in (6, 9, 10)]
+        for tile, f, s, a, out, f_out in _tiles(rows, found, sloped, after, x_gradient, found_gradient):
+            y = torch.addmm(tile, f, w0.t()).add_(b0)
+            normed, mean, deviation = torch.native_layer_norm(y, y.shape[1:], gain, shift, ctx.eps)
+            if wanted[2]:
+                sums[4].addmm_(a.t(), F.silu(s), alpha=1 / _SLOPE)
+            # 1 / _SLOPE of the result and _SLOPE of the argument cancel in the gradient of the argument.
+            inner = torch.ops.aten.silu_backward(a @ w2, s)
+            b1_sum += inner.sum(0)
+            if wanted[1]:
+                sums[3].addmm_(inner.t(), normed)
+            _norm_backward(inner @ w1, (y, mean, deviation), (gain, shift), out, sums)
+            out += a
+            b0_sum += out.sum(0)
+            torch.mm(out, w0, out=f_out)
+            if wanted[0]:
+                sums[2].addmm_(out.t(), f)
+        matrices = [total if want else None for total, want in zip(sums[2:], wanted, strict=True)]
+        shape = gradients[0].shape
+        inputs = x_gradient.view(shape), found_gradient.view(*shape[:-1], -1)
+        return *inputs, None, b0_sum, b1_sum, after.sum(0), matrices[0], sums[0], sums[1], matrices[1], matrices[2]
+
+
+def _tiles(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same positions of several tensors, tile by tile."""
+    size = max(TILE, -(-len(rows[0]) // TILES))
+    return zip(*(whole.split(size) for whole in rows), strict=True)
 
 
 def _norm_backward(
-    outer: Tensor, rows: Tensor, mean: Tensor, deviation: Tensor, gain: Tensor, shift: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of a norm's input, gain and shift."""
+    after: Tensor, normed: tuple[Tensor, Tensor, Tensor], affine: tuple[Tensor, Tensor], out: Tensor, sums: list[Tensor]
+) -> None:
+    """The gradient of a norm's input, written to `out`, and those of its gain and shift, added to the first sums.
+
+    Args:
+        after: gradient of the norm's result.
+        normed: the norm's input, its mean and the inverse of its deviation.
+        affine: gain and shift.
+        out: like the input.
+        sums: gradients so far.
+    """
+    x, mean, deviation = normed
     every = [True, True, True]
-    return torch.ops.aten.native_layer_norm_backward(outer, rows, rows.shape[1:], mean, deviation, gain, shift, every)
+    found = torch.ops.aten.native_layer_norm_backward(after, x, x.shape[1:], mean, deviation, *affine, every)
+    out.copy_(found[0])
+    sums[0] += found[1]
+    sums[1] += found[2]

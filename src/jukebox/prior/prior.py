@@ -16,7 +16,7 @@ from jukebox.prior.conditions import Conditioning, Conditions
 from jukebox.prior.label_conditioner import LabelConditioner
 from jukebox.prior.losses import PriorLosses, bits, weighted
 from jukebox.prior.lyrics import LyricsEncoder, TokenLayout
-from jukebox.prior.step import ROWS
+from jukebox.prior.step import rows_for
 from jukebox.prior.token_stack import Positions, Tokens, TokenStack, all_positions, before
 from jukebox.prior.transformer import TransformerOutput, Wanted
 from jukebox.prior.upsample_conditioner import UpsampleConditioner
@@ -198,13 +198,13 @@ class Prior(TokenStack):
     ) -> tuple[TransformerOutput, Float[Tensor, "rows positions width"] | None]:
         """The transformer's output at the next positions, and what was added to its inputs.
 
-        A step has at least `step.ROWS` rows, the last ones empty where there are fewer items.
+        A step has `step.rows_for` rows, the last ones empty where there are fewer items.
         """
         steps = torch.arange(previous.shape[1], device=previous.device)
         positions = state.transformer.positions[:, None] + steps
         conditioning = state.conditioning.at(positions)
         inputs, added = self.transformer_inputs(previous, positions, conditioning), conditioning.added
-        empty = max(0, ROWS - len(previous)) if previous.shape[1] == 1 else 0
+        empty = rows_for(len(previous)) - len(previous) if previous.shape[1] == 1 else 0
         if empty:
             inputs = F.pad(inputs, (0, 0, 0, 0, 0, empty))
             added = None if added is None else F.pad(added, (0, 0, 0, 0, 0, empty))

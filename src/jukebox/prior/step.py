@@ -14,9 +14,17 @@ from jukebox.prior.patterns import Pattern
 Queries = Float[Tensor, "rows 1 heads width"]
 Pairs = Float[Tensor, "rows 1 2 heads width"]
 
-ROWS = 4
-"""A step has at least so many rows, the last ones empty where there are fewer items: products of one to three rows go
-through other kernels, which round otherwise, and an item shall not depend on how many others are beside it."""
+_LEAST_ROWS = 4
+
+
+def rows_for(items: int) -> int:
+    """Rows of a step, the last ones empty: an item shall not depend on how many others are beside it.
+
+    Products of one to three rows go through other kernels, which round otherwise. So do one or two that are left when
+    a packed product is cut into pieces of six, as FBGEMM does with AVX2: of a multiple of three none are.
+    """
+    return _LEAST_ROWS if items <= _LEAST_ROWS else -(-items // 3) * 3
+
 
 # Layers that keep everything read it in pieces of so many slots, up to the furthest item.
 _SLOTS = 512

@@ -20,16 +20,12 @@ from jukebox.nn.basics import quick_gelu
 from jukebox.prior import patterns
 from jukebox.prior.attention import CrossAttention, Place, SelfAttention
 from jukebox.prior.cache import TransformerState, empty_cache
-from jukebox.prior.fused import is_plain, norm_mlp
+from jukebox.prior.fused import TILE, TILES, after_attention, is_plain
 from jukebox.prior.span import Span
 from jukebox.prior.step import Step
 
 Hidden = Float[Tensor, "batch positions width"]
 Encoded = Float[Tensor, "batch lyrics width"]
-
-# Positions of a tile: enough for an efficient product, few enough for a cache; and no more tiles than these, since on
-# other devices every operation has its price.
-_TILE, _TILES = 1024, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,19 +112,24 @@ class Layer(nn.Module):
             kept: the caches of the patterns, perhaps none; for X the keys and values of the lyrics, or the lyrics.
             heads: whose softmax to give; None for none.
         """
-        if isinstance(self.attention, CrossAttention):
+        attention, mlp = self.attention, (self.mlp.input, self.mlp.output)
+        first = attention.query if isinstance(attention, CrossAttention) else attention.qkv
+        fused = self.scale == 1.0 and is_plain(x, self.attention_norm, first, attention.output, self.mlp_norm, *mlp)
+        normed, norm = (x, self.attention_norm) if fused else (self.attention_norm(x), None)
+        if isinstance(attention, CrossAttention):
             (lyrics,) = kept
-            pairs = self.attention.pairs(lyrics) if lyrics.ndim == 3 else lyrics
-            a, weights = self.attention(self.attention_norm(x), pairs, heads=heads)
-        elif is_plain(x, self.attention_norm, self.attention.qkv):
-            a, weights = self.attention(x, place, kept, heads=heads, norm=self.attention_norm)
+            pairs = attention.pairs(lyrics) if lyrics.ndim == 3 else lyrics
+            found, weights = attention.look(normed, pairs, heads=heads, norm=norm)
         else:
-            a, weights = self.attention(self.attention_norm(x), place, kept, heads=heads)
+            found, weights = attention.look(normed, place, kept, heads=heads, norm=norm)
+        if fused:
+            return after_attention(x, found, attention.output, self.mlp_norm, mlp), weights
+        a = attention.output(found)
         if torch.is_grad_enabled() or isinstance(place, Step):
             return self._sum(x, a), weights
         # What follows is done position by position. In tiles its intermediate results stay in the processor's cache.
         result = x.new_empty(x.shape)
-        tile = max(_TILE, x.shape[0] * x.shape[1] // _TILES)
+        tile = max(TILE, x.shape[0] * x.shape[1] // TILES)
         for *inputs, output in zip(*(whole.flatten(0, 1).split(tile) for whole in (x, a, result)), strict=True):
             output.copy_(self._sum(*inputs))
         return result, weights
@@ -143,8 +144,6 @@ class Layer(nn.Module):
             y = a.add_(x)
             return self.mlp(self.mlp_norm(y)).add_(y)
         y = x + a
-        if is_plain(y, self.mlp_norm, self.mlp.input, self.mlp.output):
-            return norm_mlp(y, self.mlp_norm, self.mlp.input, self.mlp.output)
         return y + self.mlp(self.mlp_norm(y))
 
 
@@ -174,7 +173,7 @@ class Transformer(nn.Module):
 
         Args:
             x: embedded inputs. With a state, one position for every item wherever each is, perhaps with empty rows
-                after the last item's (`step.ROWS`), or several positions where all items are at the same; no
+                after the last item's (`step.rows_for`), or several positions where all items are at the same; no
                 gradients flow then.
             encoded_lyrics: for X layers, without a state, which has its own.
             state: what came before; see `TransformerState` for what happens to it.
@@ -187,7 +186,7 @@ class Transformer(nn.Module):
         self._check(wanted, x, state, encoded_lyrics)
         if state is None and not torch.is_grad_enabled():
             # Items one after another, or a few: what lies between two layers of them stays in the processor's cache.
-            items = max(-(-_TILE // x.shape[1]), -(-len(x) // _TILES))
+            items = max(-(-TILE // x.shape[1]), -(-len(x) // TILES))
             parts = [
                 self._run(group, None if encoded_lyrics is None else encoded_lyrics[first : first + items], wanted)
                 for first, group in zip(range(0, len(x), items), x.split(items), strict=True)

@@ -12,6 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
+from jukebox.errors import ConfigError
 from jukebox.prior.lyrics import TokenLayout
 from jukebox.sampling.engine import Window
 from jukebox.sampling.stepper import Stepper, Variant
@@ -59,7 +60,15 @@ class GraphEngine:
 
     @torch.no_grad()
     def begin(self, slot: int, window: Window) -> None:
-        """Put a window into a slot and read what is known of it."""
+        """Put a window into a slot and read what is known of it.
+
+        Raises:
+            ConfigError: the window is to be guided.
+        """
+        if window.sampling.guidance != 1.0:
+            raise ConfigError(
+                "Songs with guidance are written on the CPU in float32: use --device cpu, or --guidance 1."
+            )
         count, previous = self._stepper.begin(slot, window)
         table, vocabulary = self._table, self._layout.vocabulary
         table.set_choice(slot, window.sampling, vocabulary)

@@ -1,7 +1,5 @@
 """The reference engine: the prior's own step, in plain PyTorch, on any device."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,16 +7,14 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
+from jukebox.errors import ConfigError
 from jukebox.prior.prior import Prior
-from jukebox.prior.step import ROWS
+from jukebox.prior.step import rows_for
 from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.noise import gumbel
 from jukebox.sampling.reading import CHUNK, read_window
+from jukebox.sampling.threads import threads_for
 from jukebox.sampling.token import Choice, SamplingConfig
-
-# Multiplications in the largest product of a call that make a second thread worth waiting for. Below, threads that
-# wait for each other cost more than they bring, on a busy machine many times the work itself.
-_WORTH_THREADS = 1 << 24
 
 _EMPTY = SamplingConfig(temperature=0.0)
 _DRAW = -(1 << 62)
@@ -69,8 +65,16 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def begin(self, slot: int, window: Window) -> None:
-        """Put a window into a slot and read what is known of it, a chunk at a time."""
-        with self._threads(min(CHUNK, self.config.transformer.context)):
+        """Put a window into a slot and read what is known of it, a chunk at a time.
+
+        Raises:
+            ConfigError: the window is to be guided.
+        """
+        if window.sampling.guidance != 1.0:
+            raise ConfigError(
+                "Songs with guidance are written on the CPU in float32: use --device cpu, or --guidance 1."
+            )
+        with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
             self._begin(slot, window)
 
     def _begin(self, slot: int, window: Window) -> None:
@@ -84,7 +88,7 @@ class ReferenceEngine:
     @torch.no_grad()
     def run(self, steps: int) -> Int64[Tensor, "slots _"]:
         """Write the next codes of every window; see `Engine.run`."""
-        with self._threads(max(ROWS, 1 + max(self._taken))):
+        with threads_for(self._prior, rows_for(1 + max(self._taken))):
             return self._run(steps)
 
     def _run(self, steps: int) -> Int64[Tensor, "slots _"]:
@@ -118,18 +122,6 @@ class ReferenceEngine:
         del self._taken[slot]
         self._moves[slot] = self._positions[slot] = 0
         self._choice = None
-
-    @contextlib.contextmanager
-    def _threads(self, rows: int) -> Iterator[None]:
-        """One thread for products of `rows` rows that are too small to share. The results are the same bits."""
-        before = torch.get_num_threads()
-        largest = max(self._prior.layout.vocabulary, self.config.transformer.width) * self.config.transformer.width
-        if rows * largest < _WORTH_THREADS:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
     def _settings(self, used: int) -> list[SamplingConfig]:
         """How each slot draws; empty ones are greedy."""

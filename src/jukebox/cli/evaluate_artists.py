@@ -1,0 +1,67 @@
+"""`jukebox evaluate artists`: a classifier that learnt from recordings listens to generated songs."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jukebox.cli.progress import progress
+from jukebox.cli.results import write_results
+from jukebox.errors import DataError
+
+if TYPE_CHECKING:
+    from jukebox.data.collection import Song
+
+
+def recognise(arguments: argparse.Namespace) -> None:
+    """Learn names from a dataset's training songs, and listen to its others and to generated songs."""
+    from jukebox.data.dataset import Dataset
+    from jukebox.evaluation.collections import embed_dataset, embed_files
+    from jukebox.evaluation.distribution import EMBEDDING, stack
+    from jukebox.evaluation.recognition import learn
+
+    dataset = Dataset.open(arguments.data)
+    wanted = _generated(arguments.songs, arguments.by)
+    names = {song.key: _name(song, arguments.by) for song in dataset.songs}
+    training = embed_dataset(dataset, "train", arguments.clips, arguments.seed, progress)
+    recogniser = learn(stack(training.embeddings), [names[key] for key in training.songs])
+    rows: dict[str, dict[str, Any]] = {}
+
+    def listen(name: str, embeddings: Any, truth: list[str]) -> None:
+        known = [index for index, label in enumerate(truth) if label in recogniser.names]
+        share = recogniser.share(stack([embeddings[index] for index in known]), [truth[index] for index in known])
+        rows[name] = {"clips": len(known), "right": share, "times_chance": share * len(recogniser.names)}
+
+    held_out = embed_dataset(dataset, "validation", arguments.clips, arguments.seed, progress)
+    listen("recordings not learnt from", held_out.embeddings, [names[key] for key in held_out.songs])
+    if wanted:
+        found = embed_files(list(wanted), dataset.sample_rate, progress)
+        listen("generated songs", found.embeddings, [wanted[Path(path)] for path in found.songs])
+    print(f"{'clips of 5 s from':<28}  clips   right  times chance")
+    for name, row in rows.items():
+        print(f"{name:<28}  {row['clips']:5d}  {row['right']:6.1%}  {row['times_chance']:12.2f}")
+    print(f"{len(recogniser.names)} names ({arguments.by}) learnt from {len(training.embeddings)} clips.")
+    print(f"Embedding: {EMBEDDING}.")
+    write_results(arguments, {"by": arguments.by, "names": list(recogniser.names), "rows": rows})
+
+
+def _name(song: "Song", by: str) -> str:
+    return song.artist if by == "artist" else song.genre
+
+
+def _generated(folders: list[Path], by: str) -> dict[Path, str]:
+    """The sound files of sessions, and the artist or genre that each was asked to have."""
+    from jukebox.audio.write import WRITABLE_SUFFIXES
+    from jukebox.sampling.request import SongRequest
+
+    found: dict[Path, str] = {}
+    for folder in folders:
+        request = SongRequest.read(folder / "request.yaml")
+        for song, _, name in request.item_names():
+            files = (folder / f"{name}{suffix}" for suffix in WRITABLE_SUFFIXES)
+            path = next((file for file in files if file.is_file()), None)
+            if path is None:
+                raise DataError(f"{folder} has no sound of {name}: finish it with `jukebox continue {folder}`.")
+            label = getattr(request.songs[song], by)
+            if label:
+                found[path] = label
+    return found

@@ -1,0 +1,83 @@
+"""The step for processors is the prior's own step, whatever its layers are."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from jukebox.config import PriorConfig
+from jukebox.prior.prior import PriorState
+from jukebox.prior.processor import ProcessorStep
+from jukebox.prior.step import rows_for
+from tests.prior import models
+
+TURNED = {"position": "rotary", "query_key_norm": True, "residual_scale": True}
+
+
+def kind(attention: str, **changes: object) -> PriorConfig:
+    config = models.UNLABELLED
+    transformer = replace(config.transformer, attention=attention, tail=2, window=3, stride=4, **changes)
+    return replace(config, transformer=transformer)
+
+
+KINDS = {
+    **models.ALL,
+    "letters": kind("RCPDWSFET"),
+    "turned": kind("RCPWS", **TURNED),
+}
+# Of logits of about 10: float32, in another order of additions.
+TOLERANCE = 5e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", KINDS)
+def test_logits_are_those_of_the_prior(name: str) -> None:
+    """Of two windows at different places, one of them begun, over whole windows."""
+    config = KINDS[name]
+    prior = models.build(config)
+    prior.pack()
+    assert ProcessorStep.fits(prior)
+    conditions, codes = models.conditions(config, 2), models.codes(2)
+    tokens = prior.layout.tokens(codes, conditions.lyrics)
+    state = prior.new_state(conditions, 2)
+    step, largest = ProcessorStep(prior, 3), 0.0
+    length, ahead = tokens.shape[1], prior.layout.prefix + 5
+    for position in range(ahead):  # the second is this far when the first begins
+        state = prior.extend(tokens[:, max(0, position - 1)][:, None], state).state
+    begun = state.items(1, 2)
+    fresh = prior.new_state(conditions, 2).items(0, 1)
+    step.load(2, begun)
+    step.load(0, fresh)
+    step.move(2, 1)
+    at, done = [0, ahead], 0
+    caches = [torch.cat(pair) for pair in zip(*(_caches(each) for each in (fresh, begun)), strict=True)]
+    both = state
+    for cache, content in zip(_caches(both), caches, strict=True):
+        cache.copy_(content)
+    both = both.at(torch.tensor(at), ahead)
+    while done < length - ahead:
+        block = step.block([place + done for place in at], length - ahead - done)
+        for index in range(len(block.positions)):
+            previous = torch.stack([tokens[row, max(0, at[row] + done - 1)] for row in range(2)])
+            found = step.logits(previous, block, index)
+            output = prior.extend(previous[:, None], both)
+            both = output.state
+            largest = max(largest, float((found - output.logits[:, 0]).abs().max()))
+            done += 1
+    assert 0 <= largest < TOLERANCE
+
+
+def _caches(state: PriorState) -> list[torch.Tensor]:
+    return [cache for layer in state.transformer.caches for cache in layer]
+
+
+def test_unions_are_left_to_the_prior() -> None:
+    assert not ProcessorStep.fits(models.build(kind("(RC)P")))
+
+
+def test_rows_leave_no_piece_of_one_or_two() -> None:
+    """Pieces of six, as FBGEMM cuts with AVX2: those of three or more round alike."""
+    for items in range(1, 100):
+        rows = rows_for(items)
+        assert items <= rows <= items + 3
+        assert rows % 3 == 0 or rows == 4
