@@ -57,6 +57,10 @@ def predict(arguments: argparse.Namespace) -> None:
         "context": prior.config.codes_context,
         "ceiling_bits": math.log2(size),
         "songs_left_out": [song.key for song in found.left_out],
+        "precisions": [
+            {"name": cost.name, "more_bits_per_token": cost.mean, "standard_error": cost.standard_error}
+            for cost in costs
+        ],
         "predictors": [
             {
                 "name": row.name,
@@ -71,10 +75,6 @@ def predict(arguments: argparse.Namespace) -> None:
             {"name": row.name, "windows": len(row.differences), "truth_is_better": row.share, "bits": row.mean}
             for row in contrasts
             if len(row.differences)
-        ],
-        "precisions": [
-            {"name": cost.name, "more_bits_per_token": cost.mean, "standard_error": cost.standard_error}
-            for cost in costs
         ],
     }
     folder = write_results(arguments, results)
