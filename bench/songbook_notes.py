@@ -9,6 +9,7 @@ leaves out cue notes without words.
 """
 
 import argparse
+import importlib
 import shutil
 import subprocess
 import sys
@@ -121,7 +122,7 @@ def _abc2midi(path: Path) -> Counter[Key]:
 
 def _partitura(path: Path) -> Counter[Key]:
     try:
-        import partitura
+        partitura = importlib.import_module("partitura")
     except ImportError:
         raise DataError("partitura is missing: `pip install partitura`, for this comparison alone.") from None
     with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from recipes.songbook.scores import repeats
@@ -83,7 +83,7 @@ def _sounding(voice: RawVoice) -> list[RawNote]:
     return [note for note in voice.notes if note.pitches and note.duration > 0]
 
 
-def _shifted(items: list[tuple[Fraction, object]], order: list[Stretch]) -> tuple:  # the second half is any value
+def _shifted(items: Sequence[tuple[Fraction, object]], order: list[Stretch]) -> tuple:  # the second half is any value
     placed = [(place + s.shift, value) for (place, value), s in repeats.played_times(items, lambda i: i[0], order)]
     return tuple(sorted(placed, key=lambda item: item[0]))
 

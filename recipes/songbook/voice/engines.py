@@ -71,6 +71,6 @@ def speak_flite(phrase: TimedPhrase, speaker: str, formants: float) -> Speech:
     if len(spans) != len(names):
         raise ToolError(f"flite spoke {len(spans)} phones and was asked for {len(names)}: is it another version?")
     voiced = [span for name, span in zip(names, spans, strict=True) if name not in VOICELESS]
-    log_power, aperiodicity = analyse(wave, rate, formants, voiced)
+    log_power, aperiodicity = analyse(np.asarray(wave, dtype=np.float64), rate, formants, voiced)
     last = (len(log_power) - 1) * FRAME_S
     return Speech(log_power, aperiodicity, [(min(a, last), min(b, last)) for a, b in spans])

@@ -44,7 +44,7 @@ def sing(phrase: TimedPhrase, voice: Voice, formants: float, rng: np.random.Gene
     speech = _speak(phrase, voice, voice.formants * formants)
     start = phrase.phones[0].start_s - LEAD_S
     count = int((phrase.phones[-1].end_s + TAIL_S - start) / FRAME_S)
-    times = start + np.arange(count) * FRAME_S  # a frame of the vocoder is a moment
+    times = np.asarray(start + np.arange(count) * FRAME_S, dtype=np.float64)  # a frame of the vocoder is a moment
     owner = np.searchsorted([phone.start_s for phone in phrase.phones], times, side="right") - 1
     owner[times >= phrase.phones[-1].end_s] = -1
     log_power, aperiodicity = _stretched(phrase.phones, owner, times, speech)

@@ -19,7 +19,7 @@ GAP_S = 0.4
 
 
 def row(voice: str, **changes: Any) -> Row:
-    values = dict(
+    values: dict[str, Any] = dict(
         name="song", voice=voice, pitch_mean=4.0, pitch_95=12.0, note_mean=3.0, start_median=0.02, start_signed=0.0,
         right=90, asked=100, aligned=5, lines=5, loudness_lufs=-16.0, peak=0.8, clipped=0, silence_s=2.0,
     )  # fmt: skip
@@ -92,7 +92,7 @@ def test_pitch_errors_see_a_wrong_note() -> None:
     rate, seconds = 44100, 2.0
     times = np.arange(int(rate * seconds)) / rate
     phase = 2 * np.pi * 220 * times
-    sound = sum(np.sin(k * phase) / k for k in range(1, 8))
+    sound = np.sum([np.sin(k * phase) / k for k in range(1, 8)], axis=0)
     count = int(seconds / 0.01)
     entry = {"pitch_step_s": 0.01, "notes": [[0.0, seconds, 57]], "pitch_cents": [5700] * count}
     right = pitch_errors(sound, rate, entry)

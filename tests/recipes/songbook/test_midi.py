@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ mido = pytest.importorskip("mido")
 BEAT = 480
 
 
-def write(path: Path, events: list[tuple[int, object]]) -> Path:
+def write(path: Path, events: list[tuple[int, Any]]) -> Path:
     """A file with one track; events are (beat in ticks, message)."""
     track, before = mido.MidiTrack(), 0
     for tick, message in sorted(events, key=lambda e: e[0]):
@@ -24,7 +25,7 @@ def write(path: Path, events: list[tuple[int, object]]) -> Path:
     return path
 
 
-def note(beat: float, length: float, pitch: int, channel: int = 0) -> list[tuple[int, object]]:
+def note(beat: float, length: float, pitch: int, channel: int = 0) -> list[tuple[int, Any]]:
     on, off = int(beat * BEAT), int((beat + length) * BEAT) - 10
     return [
         (on, mido.Message("note_on", note=pitch, velocity=80, channel=channel)),
@@ -32,7 +33,7 @@ def note(beat: float, length: float, pitch: int, channel: int = 0) -> list[tuple
     ]
 
 
-def lyric(beat: float, text: str, kind: str = "lyrics") -> tuple[int, object]:
+def lyric(beat: float, text: str, kind: str = "lyrics") -> tuple[int, Any]:
     return int(beat * BEAT), mido.MetaMessage(kind, text=text)
 
 

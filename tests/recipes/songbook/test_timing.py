@@ -5,6 +5,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject
 
 from recipes.songbook.voice import timing
 from recipes.songbook.voice.frontend import SpokenPhrase, SpokenSyllable
@@ -33,7 +34,7 @@ def sung(draw: st.DrawFn) -> list[SungSyllable]:
     return syllables
 
 
-def spoken_as(draw: st.DataObject) -> object:
+def spoken_as(draw: DataObject) -> object:
     """A dictionary that answers each word with syllables of any consonants, more or fewer than the score has."""
 
     def speak(texts: list[list[list[str]]]) -> list[SpokenPhrase]:
@@ -56,7 +57,7 @@ def spoken_as(draw: st.DataObject) -> object:
 
 @settings(max_examples=25, deadline=None)
 @given(sung(), st.data())
-def test_phones_follow_each_other_and_vowels_stand_on_notes(syllables: list[SungSyllable], data: st.DataObject) -> None:
+def test_phones_follow_each_other_and_vowels_stand_on_notes(syllables: list[SungSyllable], data: DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "speak", spoken_as(data))
         phrases = timing.plan(syllables)
@@ -82,7 +83,7 @@ def test_phones_follow_each_other_and_vowels_stand_on_notes(syllables: list[Sung
 
 @settings(max_examples=12, deadline=None)
 @given(sung(), st.data())
-def test_words_and_syllables_are_all_there_in_order(syllables: list[SungSyllable], data: st.DataObject) -> None:
+def test_words_and_syllables_are_all_there_in_order(syllables: list[SungSyllable], data: DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "speak", spoken_as(data))
         phrases = timing.plan(syllables)
