@@ -27,6 +27,7 @@ from jukebox.sampling.generate import Options, generate
 from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.model import LevelModel, SongModel
 from jukebox.sampling.plan import Item, LevelPlan, SongPlan
+from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import PlainStepper
 from jukebox.sampling.token import SamplingConfig
@@ -37,6 +38,7 @@ from tests.parity.report import Check, close, equal, equal_integers
 SOUND = 5e-5
 ENGINES: dict[str, Callable[[Prior, int], Engine]] = {
     "reference": ReferenceEngine,
+    "processor": ProcessorEngine,
     "graph": lambda prior, slots: GraphEngine(PlainStepper(prior, slots)),
 }
 """Engines that a case can be run through: `python -m tests.parity --engine graph`."""
