@@ -23,6 +23,9 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     top, upsampler = priors.ENCODER, priors.UPSAMPLER
     assert EngineSettings().on(CPU, top) == EngineSettings(engine="processor", precision="float32")
+    assert EngineSettings(precision="int8").on(CPU, top).engine == "reference"
+    with pytest.raises(ConfigError, match="computes in float32 on a CPU, not in int8"):
+        EngineSettings(engine="processor", precision="int8").on(CPU, top)
     monkeypatch.setattr(engines, "_no_kernels", lambda config: None)
     monkeypatch.setattr(engines, "_has_bfloat16", lambda device: False)
     assert EngineSettings().on(GPU, top) == EngineSettings(engine="graph", precision="float32")
@@ -61,10 +64,9 @@ def test_places_change_nothing(place: str, precision: str) -> None:
 
 def test_kinds_of_engines() -> None:
     made = priors.build(priors.UNLABELLED)
-    assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)
-    made = priors.build(priors.UNLABELLED)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="reference", precision="float32")), ReferenceEngine)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="graph", precision="float32")), GraphEngine)
+    assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)
 
 
 def test_other_errors_pass() -> None:

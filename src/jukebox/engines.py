@@ -36,9 +36,9 @@ class EngineSettings(Config):
     """How codes are computed. Other engines round otherwise; fewer bits cost what `docs/gpu.md` says.
 
     Args:
-        engine: `reference`: step by step; `processor`: the same in few operations, where these are all there is to a
-            prior; `graph`: steps captured; `fused`: Triton's kernels, captured. `auto`: on a GPU the last that can be
-            used, elsewhere `processor`.
+        engine: `reference`: step by step; `processor`: the same in few operations, for priors in float32 on a CPU;
+            `graph`: the steps of the first, captured; `fused`: Triton's kernels, captured. `auto`: the fastest that can
+            be used.
         precision: of matrices. `bfloat16` is usual on a GPU, `float32` elsewhere; `int4` keeps the top prior in 4 bits
             and the others in 8.
         cache_bits: of keys and values: 8, or 16 for the type of the prior; None for 8 where the fused engine has 64
@@ -68,11 +68,16 @@ class EngineSettings(Config):
             precision = "int8"
         engine, reason = self.engine, _no_kernels(config)
         if engine == "auto":
-            engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else "processor"
+            host = "processor" if precision == "float32" else "reference"
+            engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else host
         if engine == "fused" and reason is not None:
             raise ConfigError(f"The fused engine cannot be used: {reason}; use graph or leave it out.")
         if self.cache_bits == 8 and engine != "fused":
             raise ConfigError("Caches of 8 bits are the fused engine's; leave them out or use that.")
+        if engine == "processor" and (device.type != "cpu" or precision != "float32"):
+            raise ConfigError(
+                f"The processor engine computes in float32 on a CPU, not in {precision} on {device}; leave it out."
+            )
         return replace(self, engine=engine, precision=precision)
 
     def dtype(self, device: torch.device) -> torch.dtype:

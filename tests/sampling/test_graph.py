@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from jukebox.errors import ConfigError
 from jukebox.sampling.engine import Engine, Window
 from jukebox.sampling.graph import GraphEngine, _launches
 from jukebox.sampling.reference import ReferenceEngine
@@ -69,13 +68,6 @@ def test_a_step_of_a_standing_table_changes_nothing() -> None:
         stepper.step(stepper.table.standing(), 0, stepper.variant(9, False, False))
     codes.append(engine.run(LENGTH - 9)[0])
     assert torch.equal(torch.cat(codes), alone(ReferenceEngine, config, given))
-
-
-def test_it_does_not_guide() -> None:
-    """As the reference does not: a sentence, before anything is written."""
-    engine = GraphEngine(PlainStepper(prior(models.ENCODER), 1))
-    with pytest.raises(ConfigError, match="--guidance 1"):
-        engine.begin(0, window(models.ENCODER, 0, sampling=SamplingConfig(guidance=2.0)))
 
 
 def test_launches_are_few() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from jukebox.prior.initialise import new_prior
 from jukebox.training.loop import RunFolder, Sources, Trainer
 from jukebox.training.optim import LearningRateSchedule, OptimizerConfig
 from jukebox.training.prior_task import PriorTask, Words
-from jukebox.training.recipe import DataConfig, PriorRecipe, RunConfig, VqvaeRecipe
+from jukebox.training.recipe import AlignmentConfig, DataConfig, PriorRecipe, RunConfig, VqvaeRecipe
 from jukebox.training.shard import place
 from jukebox.training.vqvae_task import VqvaeTask, bandwidth_of
 from jukebox.training.workers import ALONE, Workers
@@ -140,9 +141,15 @@ def vqvae_trainer(folder: Path, workers: Workers = ALONE, **changes: Any) -> Tra
 
 
 def prior_trainer(
-    folder: Path, workers: Workers = ALONE, config: PriorConfig = PRIOR_CONFIG, **changes: Any
+    folder: Path,
+    workers: Workers = ALONE,
+    config: PriorConfig = PRIOR_CONFIG,
+    optimizer: OptimizerConfig = OPTIMIZER,
+    alignment: AlignmentConfig | None = None,
+    **changes: Any,
 ) -> Trainer:
-    recipe = PriorRecipe(data=DATA, model=config, optimizer=OPTIMIZER, schedule=SCHEDULE, run=run_config(**changes))
+    run = run_config(**changes)
+    recipe = PriorRecipe(data=DATA, model=config, optimizer=optimizer, alignment=alignment, schedule=SCHEDULE, run=run)
     prior = new_prior(config, torch.Generator().manual_seed(recipe.run.seed))
     task = PriorTask(prior, recipe, Words(), "", workers.device)
     place(task.module, recipe.run, workers)
@@ -150,7 +157,14 @@ def prior_trainer(
     return Trainer(recipe, task, sources, RunFolder(path=folder), workers, quiet)
 
 
-TRAINERS = {"vqvae": vqvae_trainer, "prior": prior_trainer}
+ALIGNED_CONFIG = replace(PRIOR_CONFIG, lyrics=replace(LYRICS, alignment_layer=3, alignment_head=1))
+TRAINERS = {
+    "vqvae": vqvae_trainer,
+    "prior": prior_trainer,
+    "aligned prior with muon": partial(
+        prior_trainer, config=ALIGNED_CONFIG, alignment=AlignmentConfig(), optimizer=replace(OPTIMIZER, name="muon")
+    ),
+}
 
 
 def quiet(text: str) -> None:

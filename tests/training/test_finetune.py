@@ -1,20 +1,27 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from jukebox import presets
 from jukebox.checkpoints import store
 from jukebox.checkpoints.load import load_prior
+from jukebox.checkpoints.packing import pack
 from jukebox.errors import ConfigError
+from jukebox.labels.text import V3_ALPHABET
 from jukebox.labels.vocabulary import Vocabulary
 from jukebox.prior.conditions import Conditions
 from jukebox.training import lora
-from jukebox.training.finetune import freeze, grow, merged_tensors, prior_to_finetune
+from jukebox.training.finetune import alphabet_of, freeze, grow, merged_tensors, prior_to_finetune
 from jukebox.training.recipe import FinetuneConfig, LoraConfig
 from jukebox.training.workers import ALONE
-from tests.prior.models import ENCODER, build, codes, conditions
-from tests.training.small import quiet
+from jukebox.vqvae.losses import Bandwidth
+from jukebox.vqvae.vqvae import VQVAE
+from tests import mini
+from tests.prior.models import ENCODER, UPSAMPLER, build, codes, conditions
+from tests.training.small import VQVAE_CONFIG, quiet
 
 SONGS = [(f"artist {i}", f"genre {i}") for i in range(1, 7)]
 VOCABULARY = Vocabulary.from_songs([*SONGS[:5], ("artist 6", "genre 4")])
@@ -87,6 +94,43 @@ def test_lora_begins_as_the_model_learns_and_merges_back(base: Path, precision: 
     torch.testing.assert_close(logits(again), logits(model), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["vqvae", "upsampler"])
+def test_lora_on_convolutions_begins_as_the_model_learns_and_merges_back(kind: str) -> None:
+    """Kernels of plain, strided, dilated and transposed convolutions, seen as matrices [first, rest]."""
+    torch.manual_seed(0)
+    audio = torch.randn(1, 1, 256)
+    if kind == "vqvae":
+        make, targets = (lambda: VQVAE(VQVAE_CONFIG)), ("encoders.*.weight", "decoders.*.weight")
+
+        def result(model: Any) -> torch.Tensor:
+            return model(audio, Bandwidth()).levels[0].reconstruction
+    else:
+        make, targets = (lambda: build(UPSAMPLER)), ("upsampler.*.weight",)
+
+        def result(model: Any) -> torch.Tensor:
+            return model(codes(), conditions(UPSAMPLER)).logits
+
+    model, old = make(), make()
+    old.load_state_dict(model.state_dict())
+    freeze(model, FinetuneConfig(model="x", lora=LoraConfig(rank=2, targets=targets)), seed=0)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad and not name.startswith("labels.")}
+    kernels = {n for n, p in old.named_parameters() if p.ndim == 3}
+    adapted = {name.replace("parametrizations.weight.0", "weight")[:-2] for name in trained}
+    assert kernels <= adapted
+    first = result(model)
+    torch.testing.assert_close(first, result(old))
+    optimizer = torch.optim.SGD(trained.values(), lr=0.1)
+    for _ in range(3):
+        result(model).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert (result(model) - first).abs().max() > 1e-3
+    merged = merged_tensors(model, ALONE)
+    assert set(merged) == set(old.state_dict())
+    old.load_state_dict(dict(merged))
+    torch.testing.assert_close(result(old), result(model), rtol=1e-4, atol=1e-5)
+
+
 def test_8_bits_are_a_quarter_of_the_memory_and_close() -> None:
     weight = torch.randn(32, 48, generator=torch.Generator().manual_seed(0))
     small, scale = lora.packed(weight)
@@ -119,3 +163,14 @@ def test_nothing_frozen_needs_no_bits() -> None:
     with pytest.raises(ConfigError, match="frozen_precision is 'int8'; expected float32, since nothing is frozen"):
         FinetuneConfig(model="x", frozen_precision="int8")
     quiet("")
+
+
+def test_one_goes_on_from_a_level_of_the_packed_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its matrices become float32, its names are those of that level's prior."""
+    monkeypatch.setattr(presets, "MINI_FOLDER", tmp_path / "mini")
+    pack(mini.write_runs(tmp_path / "runs"), tmp_path / "mini")
+    config = FinetuneConfig(model="mini")
+    model, vocabulary = prior_to_finetune(config, 2, [("Cleo", "waltz")], seed=0)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert [name for name, _ in vocabulary.artists.entries] == ["unknown", "Ada", "Bo", "Cleo"]
+    assert alphabet_of(config, model.config) == V3_ALPHABET

@@ -14,6 +14,9 @@ from tests.training.small import JOINT_CONFIG, PRIOR_CONFIG, TRAINERS, UPSAMPLER
 TOLERANCE = 2e-4
 """Weights after Adam steps from gradients that differ by rounding; measured: 2e-5."""
 
+COMPILED = 2e-3
+"""The same with Muon, whose matrices are made orthogonal in bfloat16."""
+
 
 def weights(trainer: Any) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in trainer.task.module.parameters()])
@@ -149,3 +152,17 @@ def test_muon_trains_inner_matrices_and_adam_the_rest(tmp_path: Path) -> None:
     assert "model.transformer.layers.0.attention.qkv.weight" in names
     assert not any("embedding" in name or name.endswith("encoder.output.weight") for name in names)
     assert len(adam.param_groups[0]["params"]) + len(names) == len(trainer.parameters)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_compiled_prior_learns_the_same(recompute: bool, tmp_path: Path) -> None:
+    """Compiling takes minutes on a busy machine; the head that is taught is looked at in the compiled layers too."""
+    found = []
+    for compiled in (False, True):
+        folder = tmp_path / str(compiled)
+        kind = TRAINERS["aligned prior with muon"]
+        trainer = kind(folder, steps=3, save_every_steps=3, compile=compiled, recompute=recompute)
+        trainer.train()
+        found.append(weights(trainer))
+    assert (found[0] - found[1]).abs().max() < COMPILED

@@ -16,8 +16,8 @@ from jukebox.training.workers import ALONE, workers
 from tests.training.processes import together
 from tests.training.small import TRAINERS
 
-STEPS, TOLERANCE = 20, 1e-5
-"""Losses of 3 to 4 in float32; measured: 7e-7."""
+STEPS, TOLERANCE, MUON = 20, 1e-5, 1e-4
+"""Losses of 3 to 4 in float32; measured: 7e-7, and 1.2e-5 with Muon, which makes matrices orthogonal in bfloat16."""
 SETTINGS = {"steps": STEPS, "log_every_steps": 1, "average_decay": 0.9, "save_every_steps": 10}
 
 
@@ -56,7 +56,7 @@ def begun(folder: Path, other: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", [pytest.param("vqvae", marks=pytest.mark.slow), "prior"])
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=() if k == "prior" else pytest.mark.slow) for k in TRAINERS])
 def test_two_workers_are_one_and_go_on_as_one_and_back(kind: str, tmp_path: Path) -> None:
     alone, pair = tmp_path / "alone", tmp_path / "pair"
     TRAINERS[kind](alone, **SETTINGS).train()
@@ -71,7 +71,7 @@ def test_two_workers_are_one_and_go_on_as_one_and_back(kind: str, tmp_path: Path
         found = losses(folder)
         assert list(found) == list(range(first, STEPS + 1))
         for step, loss in found.items():
-            assert abs(loss - expected[step]) < TOLERANCE, (folder.name, step)
+            assert abs(loss - expected[step]) < (MUON if "muon" in kind else TOLERANCE), (folder.name, step)
 
 
 def test_a_killed_worker_ends_the_run_clearly(tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def evaluate_prior(
     indices: Sequence[int],
     *,
     batch: int = 1,
-    rates: Mapping[str, ConditionDropout] | None = None,
     parts: Parts = NOTHING_KEPT,
+    rates: Mapping[str, ConditionDropout] | None = None,
     display: Display = unseen,
 ) -> list[Likelihood]:
     """Bits of the codes of some windows, by default for each of `variants`.
@@ -112,8 +112,8 @@ def evaluate_prior(
         windows: its windows.
         indices: which.
         batch: windows at once.
-        rates: what is hidden from it, by name.
         parts: keeps what has been found.
+        rates: what is hidden from it, by name.
         display: shows how far it has come.
     """
     rates = variants(prior.config) if rates is None else rates

@@ -70,7 +70,7 @@ def attention(
     times = np.arange(len(sung)) * hop_s
     for edge in (sung[:, 0], sung[:, 1] - 1):
         axes[0].plot(times, np.where(edge < 0, np.nan, edge), color="white", linewidth=0.8)
-    axes[0].set_yticks(range(len(lyrics)), list(lyrics), fontsize=3)
+    axes[0].set_yticks(range(len(lyrics)), list(lyrics), fontsize=min(8.0, 400 / len(lyrics)))
     axes[0].set(xlabel="place in the window (s)", ylabel="lyrics; in white the words that are sung")
     figure.savefig(path)
 

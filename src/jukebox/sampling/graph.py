@@ -12,12 +12,11 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
-from jukebox.errors import ConfigError
 from jukebox.prior.lyrics import TokenLayout
 from jukebox.sampling.engine import Window
 from jukebox.sampling.stepper import Stepper, Variant
 from jukebox.sampling.table import DRAW
-from jukebox.sampling.token import SamplingConfig
+from jukebox.sampling.token import SamplingConfig, refuse_guidance
 
 
 @dataclass
@@ -65,10 +64,7 @@ class GraphEngine:
         Raises:
             ConfigError: the window is to be guided.
         """
-        if window.sampling.guidance != 1.0:
-            raise ConfigError(
-                "Songs with guidance are written on the CPU in float32: use --device cpu, or --guidance 1."
-            )
+        refuse_guidance(window.sampling)
         count, previous = self._stepper.begin(slot, window)
         table, vocabulary = self._table, self._layout.vocabulary
         table.set_choice(slot, window.sampling, vocabulary)

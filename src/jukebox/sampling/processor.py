@@ -118,12 +118,12 @@ class ProcessorEngine:
             self._items[index] = last
         self._choice = None
 
-    @torch.no_grad()
     def run(self, steps: int) -> Int64[Tensor, "slots _"]:
         """Write the next codes of every window; see `Engine.run`."""
         written = torch.zeros(self._slots, steps, dtype=torch.int64)
         slots = torch.tensor([item.slot for item in self._items])
-        with threads_for(self._prior, rows_for(self._rows * len(self._items))):
+        # Every operation is a little shorter in inference mode; what is given to others is no tensor of it.
+        with threads_for(self._prior, rows_for(self._rows * len(self._items))), torch.inference_mode():
             done = 0
             while done < steps:
                 found = self._run(steps - done)

@@ -7,14 +7,13 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
-from jukebox.errors import ConfigError
 from jukebox.prior.prior import Prior
 from jukebox.prior.step import rows_for
 from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.noise import gumbel
 from jukebox.sampling.reading import CHUNK, read_window
 from jukebox.sampling.threads import threads_for
-from jukebox.sampling.token import Choice, SamplingConfig
+from jukebox.sampling.token import Choice, SamplingConfig, refuse_guidance
 
 _EMPTY = SamplingConfig(temperature=0.0)
 _DRAW = -(1 << 62)
@@ -70,10 +69,7 @@ class ReferenceEngine:
         Raises:
             ConfigError: the window is to be guided.
         """
-        if window.sampling.guidance != 1.0:
-            raise ConfigError(
-                "Songs with guidance are written on the CPU in float32: use --device cpu, or --guidance 1."
-            )
+        refuse_guidance(window.sampling)
         with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
             self._begin(slot, window)
 

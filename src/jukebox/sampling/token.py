@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jukebox.config import Config
 from jukebox.config.base import require
+from jukebox.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,12 @@ class SamplingConfig(Config):
         require(0.0 <= self.guidance < float("inf"), self, "guidance", "a number, 0 or more")
         require(self.top_k is None or self.top_k >= 1, self, "top_k", "a number of tokens, 1 or more, or none")
         require(self.top_p is None or 0 < self.top_p <= 1, self, "top_p", "a probability above 0, up to 1, or none")
+
+
+def refuse_guidance(sampling: SamplingConfig) -> None:
+    """What engines say that have no second row for a window that is told less; raises ConfigError."""
+    if sampling.guidance != 1.0:
+        raise ConfigError("Songs with guidance are written on the CPU in float32: use --device cpu, or --guidance 1.")
 
 
 @dataclass(frozen=True, kw_only=True)

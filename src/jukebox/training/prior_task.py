@@ -67,7 +67,10 @@ class PriorStep(nn.Module):
     def forward(
         self, codes: Codes, conditions: Conditions, sung: Sung | None = None, recompute: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total loss, and what it was made of, in bits; `sung` is needed where attention is aligned."""
+        """The total loss, and what it was made of: bits, and the share of windows in which something is sung.
+
+        `sung` is needed where attention is aligned.
+        """
         output = self.model(codes, conditions, wanted=self.wanted, recompute=recompute)
         losses = output.losses
         total, parts = losses.total, {"music_bits": losses.music}
@@ -77,6 +80,7 @@ class PriorStep(nn.Module):
             assert sung is not None
             attention = output.lyric_attention[self.layer][:, 0, -codes.shape[1] :]
             parts["alignment_bits"] = alignment_bits(attention, sung)
+            parts["sung_windows"] = (sung >= 0).flatten(1).any(1).float().mean()
             total = total + self.alignment.weight * parts["alignment_bits"]
         return total, parts
 
