@@ -64,6 +64,8 @@ def test_places_change_nothing(place: str, precision: str) -> None:
 
 def test_kinds_of_engines() -> None:
     made = priors.build(priors.UNLABELLED)
+    assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)
+    made = priors.build(priors.UNLABELLED)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="reference", precision="float32")), ReferenceEngine)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="graph", precision="float32")), GraphEngine)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)

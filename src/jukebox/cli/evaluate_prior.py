@@ -76,10 +76,6 @@ def predict(arguments: argparse.Namespace) -> None:
             for row in contrasts
             if len(row.differences)
         ],
-        "precisions": [
-            {"name": cost.name, "more_bits_per_token": cost.mean, "standard_error": cost.standard_error}
-            for cost in costs
-        ],
     }
     folder = write_results(arguments, results)
     if folder is not None:
