@@ -1,6 +1,7 @@
 """The plan of the house holds: layers, file length, imports without effects (docs/tour.md)."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,8 @@ def test_importing_has_no_effects() -> None:
     modules = [
         ".".join(("jukebox", *f.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__") for f in FILES
     ]
+    if importlib.util.find_spec("triton") is None:  # an extra, which is there for Linux alone
+        modules = [m for m in modules if "kernels" not in m and not m.endswith(".fused")]
     light = [m for m in modules if m.startswith(("jukebox.cli", "jukebox.config", "jukebox.presets", "jukebox.errors"))]
     code = f"""
 import importlib, sys

@@ -51,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("-v", "--verbose", action="store_true", help="print every check")
-    parser.add_argument("--engine", default="reference", help="of whole songs: reference, processor, graph or fused")
+    parser.add_argument(
+        "--engine", choices=("reference", "processor", "graph", "fused"), default="reference", help="of whole songs"
+    )
     options = parser.parse_args(arguments)
     os.environ["JUKEBOX_PARITY_ENGINE"] = options.engine
     failed = total = 0

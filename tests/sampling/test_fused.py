@@ -13,6 +13,7 @@ from jukebox.prior.prior import Prior
 from jukebox.sampling.fused import FusedStepper
 from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.noise import gumbel
+from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import CacheBits
 from tests.prior import models
 from tests.sampling.kernels.machine import DEVICE
@@ -35,7 +36,7 @@ def test_they_write_what_the_reference_writes(name: str) -> None:
     """Three windows at three places, with settings of their own, in float32: the same codes."""
     config = models.ALL[name]
     given = [window(config, index, known, SETTINGS[index + 1]) for index, known in enumerate(KNOWN)]
-    expected = [alone(config, each)[:STEPS] for each in given]
+    expected = [alone(ReferenceEngine, config, each)[:STEPS] for each in given]
     engine = GraphEngine(FusedStepper(prior(config).to(DEVICE), 3))
     for slot, each in enumerate(given):
         engine.begin(slot, each)
@@ -119,7 +120,7 @@ def test_other_noise_is_asked_for() -> None:
     engine = GraphEngine(FusedStepper(prior(config).to(DEVICE), 1, other))
     engine.begin(0, given)
     moved = replace(given, key=given.key + 1)
-    assert torch.equal(engine.run(1)[0], alone(config, moved)[:1])
+    assert torch.equal(engine.run(1)[0], alone(ReferenceEngine, config, moved)[:1])
 
 
 def test_what_the_kernels_lack_is_said() -> None:
