@@ -1,98 +1,93 @@
 """Everything that is worth measuring on a GPU, in one command of less than ten minutes.
 
-    python bench/gpu.py                  # a table on stdout, and gpu.json and gpu.md in $OUT (or here)
-    python bench/gpu.py --device cpu --seconds 2    # the same code where there is no GPU
+    python bench/gpu.py                           # all parts but tune; gpu.json, gpu.md and gpu.png in $OUT (or here)
+    python bench/gpu.py --parts limits,steps      # some of them
+    python bench/gpu.py --smoke                   # every part with tiny shapes, on a CPU: minutes of an interpreter
 
-The VQ-VAE of the released shape, random weights, float32: encoding and decoding in streams of several chunk lengths,
-beside the limit that the device's rate for large float32 products sets.
+Random weights of the released shapes are made on the device; nothing is downloaded, nothing but the results written.
+First the machine's own limits, then each part beside them. A part is printed and saved as it ends; what there was no
+time or room for is listed as not measured, with what is expected of it: the limit, and the cost of dependent stages.
 """
 
 import argparse
 import json
 import os
 import platform
-import statistics
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from vqvae import NAMES, TASKS, operations_per_second
 
-from jukebox.config import VqvaeConfig
-from jukebox.vqvae.streaming import decode_stream, encode_stream
-from jukebox.vqvae.vqvae import VQVAE
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before any kernel is imported
 
+from gpu_limits import card_limits
+from gpu_limits import rows as limits_part
+from gpu_models import Part, cost, songs, windows
+from gpu_plot import roofline
+from gpu_report import HEAD, PUBLISHED, Result, Setting, line, measured, save
+from gpu_steps import rows as steps_part
+from gpu_steps import tune, ways
+from gpu_vqvae import rows as vqvae_part
 
-def seconds_of(work: Callable[[], object], repeats: int = 3) -> float:
-    """Median time of one call, the device's queue included."""
+from jukebox.checkpoints.cache import cache_folder
+from jukebox.sampling.limits import write_limits
 
-    def synchronise() -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-
-    times = []
-    for _ in range(repeats + 1):
-        synchronise()
-        start = time.perf_counter()
-        work()
-        synchronise()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
-
-
-def matrix_rate(device: torch.device) -> float:
-    """Operations per second of large float32 products."""
-    size = 8192 if device.type == "cuda" else 1024
-    a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    return 2 * size**3 / seconds_of(lambda: a @ b)
+PARTS: dict[str, Part] = {
+    "limits": limits_part, "steps": steps_part, "ways": ways, "windows": windows, "vqvae": vqvae_part, "cost": cost,
+    "songs": songs, "tune": tune,
+}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--seconds", type=int, default=60, help="of sound")
+    parser.add_argument("--parts", default=",".join(name for name in PARTS if name != "tune"), metavar="LIST",
+                        help=f"of {', '.join(PARTS)} (default: all but tune)")  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=9.5, help="that it may take (default 9.5)")
+    parser.add_argument("--smoke", action="store_true", help="tiny shapes, every part, also on a CPU")
+    parser.add_argument("--calibrate", action="store_true",
+                        help="keep the limits of this card for jukebox generate --estimate")  # fmt: skip
+    parser.add_argument("--expect", action="store_true", help="measure nothing; list what a --card is expected to do")
+    parser.add_argument("--card", choices=tuple(PUBLISHED), default="H200",
+                        help="whose published limits stand in for what is not measured (default H200)")  # fmt: skip
     arguments = parser.parse_args()
-    device = torch.device(arguments.device)
+    names = list(PARTS) if arguments.smoke else arguments.parts.split(",")
+    unknown = sorted(set(names) - set(PARTS))
+    if unknown:
+        sys.exit(f"There is no part {', '.join(unknown)}; the parts are {', '.join(PARTS)}.")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu" and not (arguments.smoke or arguments.expect):
+        sys.exit("There is no CUDA device; --smoke walks through every part, --expect says what a card should do.")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    torch.manual_seed(0)
-    model = VQVAE(VqvaeConfig()).eval().to(device)
-    for level in range(3):
-        model.vectors(level).normal_()
-    sound = 0.1 * torch.randn(1, arguments.seconds * 44100 // 128 * 128, device=device)
-    codes = [torch.randint(0, 2048, (sound.shape[1] // hop,), device=device) for hop in model.config.hops]
-    rate = matrix_rate(device)
-    lines = [
-        f"{name}, torch {torch.__version__}, float32; large products {rate / 1e12:.2f} TFLOP/s; "
-        f"{arguments.seconds} s of sound; x real time",
-        "| work | chunk 65536 | 262144 | 1048576 | limit | share of it |",
-        "|---|---|---|---|---|---|",
-    ]
-    rows = []
-    for task, title in zip(TASKS, NAMES, strict=True):
-        speeds = []
-        for chunk in (65536, 262144, 1048576):
-            if task == "encode":
-
-                def work(chunk: int = chunk) -> object:
-                    return list(encode_stream(model, [sound], (0, 1, 2), chunk))
-            else:
-
-                def work(chunk: int = chunk, level: int = int(task[-1])) -> object:
-                    return list(decode_stream(model, [codes[level]], level, chunk))
-
-            speeds.append(arguments.seconds / seconds_of(work, 2))
-        limit = rate / operations_per_second(task)
-        rows.append({"work": title, "speeds": speeds, "limit": limit})
-        shown = " | ".join(f"{speed:.1f}" for speed in speeds)
-        lines.append(f"| {title} | {shown} | {limit:.0f} | {max(speeds) / limit:.0%} |")
-        print("\n".join(lines) if len(rows) == 1 else lines[-1], flush=True)
-    result = {"device": name, "torch": torch.__version__, "matrix_tflops": rate / 1e12, "rows": rows}
-    folder = Path(os.environ.get("OUT", "."))
-    (folder / "gpu.md").write_text("\n".join(lines) + "\n")
-    (folder / "gpu.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result))
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    facts = {
+        "card": card, "torch": torch.__version__, "python": platform.python_version(), "smoke": arguments.smoke,
+        "date": time.strftime("%Y-%m-%d"), "published": arguments.card,
+    }  # fmt: skip
+    setting = Setting(
+        device=device, smoke=arguments.smoke, expect=arguments.expect, limits=PUBLISHED[arguments.card],
+        ends_s=time.monotonic() + 60 * arguments.minutes,
+    )  # fmt: skip
+    folder, results = Path(os.environ.get("OUT", ".")), list[Result]()
+    print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
+    for name in names:
+        print(f"\n## {name}\n\n{HEAD}", flush=True)
+        for row in PARTS[name](setting):
+            results.append(measured(name, row, setting))
+            print(line(results[-1]), flush=True)
+        save(folder, facts | {"limits": vars(setting.limits)}, results)
+    if arguments.calibrate:
+        table = cache_folder() / "gpu_limits.json"
+        write_limits(table, card, card_limits(setting))
+        print(f"{table}: what this card can do, for jukebox generate --estimate")
+    if setting.steps:
+        roofline(setting, folder / "gpu.png")
+    best = {
+        "measured": sum(r.value is not None for r in results),
+        "not_measured": sum(r.value is None for r in results),
+    }
+    print(json.dumps(facts | best | {"limits": vars(setting.limits)}))
 
 
 if __name__ == "__main__":

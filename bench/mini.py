@@ -34,6 +34,7 @@ class Command:
     """What was seen of a command from outside; levels by number: when it was first heard, and when it was whole."""
 
     wall_s: float
+    cpu_s: float
     peak_gib: float
     first_preview_s: float
     levels: dict[int, tuple[float, float]]
@@ -60,6 +61,7 @@ def generate(folder: Path, arguments: argparse.Namespace, *words: str) -> Comman
     last = {int(p.stem.rpartition("_")[2]): p.stat().st_mtime - began for p in folder.glob("previews/*.level_*.flac")}
     return Command(
         wall_s=wall,
+        cpu_s=usage.ru_utime + usage.ru_stime,
         peak_gib=usage.ru_maxrss / 2**20,
         first_preview_s=min(first.values(), default=wall),
         levels={level: (first.get(level, at), at) for level, at in sorted(last.items(), reverse=True)},
@@ -143,6 +145,7 @@ def main() -> None:
     faster = arguments.seconds / seen.wall_s
     print("\n| what | measured | asked |\n|---|---|---|")
     print(f"| start to end | {seen.wall_s:.1f} s | at most {AIMS['wall_s']:.0f} s |")
+    print(f"| time of the processor | {seen.cpu_s:.1f} s | |")
     print(f"| seconds of song per second | {faster:.2f} (real-time factor {1 / faster:.2f}) | |")
     print(f"| first preview | {seen.first_preview_s:.1f} s | at most {AIMS['first_preview_s']:.0f} s |")
     print(f"| peak memory | {seen.peak_gib:.2f} GiB | at most {AIMS['peak_gib']:.0f} GiB |")
@@ -150,8 +153,9 @@ def main() -> None:
     print(f"| peak, samples at full scale | {found['peak']:.3f}, {found['full_scale']:.2%} | none clipped |")
     print(f"| clicks at {found['seams']} seams | {found['clicks_at_seams']:.1%} "
           f"| at most {found['clicks_allowed']:.1%} (inside 1 %, two standard errors) |")  # fmt: skip
+    seen_values = {name: getattr(seen, name) for name in ("cpu_s", *AIMS)}
     print(json.dumps({"model": arguments.model, "seconds": arguments.seconds, "threads": arguments.threads,
-                      **{name: getattr(seen, name) for name in AIMS}, "levels": seen.levels, **found}))  # fmt: skip
+                      **seen_values, "levels": seen.levels, **found}))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ LAYERS = (
     ("vqvae", "prior"),
     ("checkpoints",),
     ("data", "sampling"),
-    ("models", "alignment"),
+    ("models", "alignment", "engines"),
     ("pipeline", "training", "evaluation"),
     ("cli", "studio"),
 )

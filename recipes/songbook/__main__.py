@@ -1,6 +1,7 @@
 """`python -m recipes.songbook render|inspect|check`: free scores with words become songs with known words and times."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JukeboxError as error:
         print(f"songbook: {error}", file=sys.stderr)
         return EXIT_MISTAKE
+    except BrokenPipeError:  # as with `| head`; what the interpreter flushes at its end has nowhere to go either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("\nsongbook: stopped; the same command goes on.", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -3,7 +3,9 @@
 import importlib.util
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
+from types import ModuleType
 
 from jukebox.errors import JukeboxError
 
@@ -47,6 +49,14 @@ def require(*modules: str, programs: bool = True) -> None:
     lacking = missing_modules(modules)
     if lacking:
         raise ToolError(f"The Python packages {', '.join(lacking)} are missing: run `pip install '.[songbook]'`.")
+
+
+def world() -> ModuleType:
+    """The vocoder pyworld, without its warning about pkg_resources, which no user can do anything about."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pyworld
+    return pyworld
 
 
 def run(words: list[str], stdin: str | None = None) -> str:

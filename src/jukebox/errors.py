@@ -35,3 +35,7 @@ class TrainingError(JukeboxError):
 
 class DataError(JukeboxError):
     """Codes or other data files that are missing, damaged or of another model."""
+
+
+class DeviceError(JukeboxError):
+    """A device that cannot be used, has no room, or is lost."""

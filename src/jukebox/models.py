@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from jukebox import presets
-from jukebox.checkpoints import load, store
+from jukebox.checkpoints import files, load, store
+from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import PriorConfig
 from jukebox.data.names import names_of
@@ -35,10 +36,10 @@ class Parts:
     prior: Callable[[int], Prior]
     checkpoint: Callable[[int], str]
 
-    def fingerprint(self) -> str:
-        """A short name of the codebooks, the configurations and where the weights came from."""
+    def fingerprint(self, lowest_level: int = 0) -> str:
+        """A short name of the codebooks, and of the configurations and weights of a level and those above it."""
         digest = hashlib.sha256(codebook_fingerprint(self.model.vqvae).encode())
-        for level, known in sorted(self.model.levels.items()):
+        for level, known in sorted(each for each in self.model.levels.items() if each[0] >= lowest_level):
             digest.update(known.config.to_json().encode())
             digest.update(self.checkpoint(level).encode())
         return digest.hexdigest()[:16]
@@ -104,11 +105,10 @@ def _released(released: presets.ReleasedModel) -> Parts:
             # Upsamplers read other lists than the top prior; what these lack the original left unknown too.
             forgiving=config.upsampler is not None,
         )
-    files = dict(zip(range(len(released.priors)), released.files[1:], strict=True))
     return Parts(
         SongModel(released.name, load.load_vqvae(released.name), levels),
         lambda level: load.load_prior(released.name, level),
-        lambda level: files[level].path,
+        lambda level: _glimpse(cache_folder() / released.files[1 + level].path),
     )
 
 
@@ -144,6 +144,10 @@ def _level(folder: Path, vqvae: VQVAE, place: Path) -> int:
             "it, or train it on codes of this one."
         )
     return found.config.level
+
+
+def _glimpse(file: Path) -> str:
+    return files.glimpse(file) if file.is_file() else file.name
 
 
 def _digest(folder: Path) -> str:

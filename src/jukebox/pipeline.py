@@ -13,23 +13,31 @@ from jukebox import presets
 from jukebox.alignment.attention import align
 from jukebox.alignment.times import SungLyrics, sung_lyrics
 from jukebox.audio.io import Tags
+from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint, save_codes
 from jukebox.checkpoints.files import replacing
+from jukebox.engines import EngineSettings, copied, device_errors, make_engine, prepared
 from jukebox.errors import ConfigError
 from jukebox.labels.labels import Labels
 from jukebox.models import Parts, find
+from jukebox.prior.prior import Prior
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine
-from jukebox.sampling.engines import engine_for
-from jukebox.sampling.estimate import estimate
+from jukebox.sampling.estimate import AtBest, estimate
 from jukebox.sampling.events import Event, Finished, Message, Saved
 from jukebox.sampling.generate import Options, generate
+from jukebox.sampling.limits import read_limits, step_limit
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
+from jukebox.sampling.placement import Need, Place, need, places
 from jukebox.sampling.plan import SongPlan, hop_tokens, plan_song
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
+from jukebox.sampling.shared import SharedEngine
 from jukebox.vqvae.streaming import decode_stream
+
+USUAL = EngineSettings()
+"""Everything decided by the device."""
 
 
 @dataclass(frozen=True)
@@ -108,21 +116,75 @@ class Jukebox:
     Args:
         parts: of the model, as `models.find` gives them.
         device: where it computes.
-        dtype: of the priors' weights.
+        settings: how codes are computed.
+        shared: whether this is the first of several processes that share windows (`sampling.shared`).
     """
 
-    def __init__(self, parts: Parts, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> None:
-        self._parts, self.device, self._dtype = parts, torch.device(device), dtype
+    def __init__(
+        self,
+        parts: Parts,
+        device: str | torch.device = "cpu",
+        settings: EngineSettings = USUAL,
+        shared: bool = False,
+    ) -> None:
+        self._parts, self.device, self._settings, self._shared = parts, torch.device(device), settings, shared
+        self._places: dict[int, Place] = {}
+        self._kept: dict[int, Prior] = {}
         vqvae = parts.model.vqvae.to(self.device)
         self.model = replace(parts.model, vqvae=vqvae)
 
     def engine(self, level: int, slots: int) -> Engine:
-        """An engine with the prior of a level; its weights are freed when it is dropped."""
-        return engine_for(self._parts.prior(level).to(self.device, self._dtype), slots)
+        """An engine with the prior of a level. On a GPU priors are kept where `placement` says, for the next engine.
 
-    def fingerprint(self) -> str:
-        """A short name of what decides its bytes: weights and configurations."""
-        return self._parts.fingerprint()
+        Raises:
+            DeviceError: there is no room for it.
+        """
+        settings = self._settings.on(self.device, self.model.level(level).config)
+        if self.device.type != "cuda":
+            return make_engine(prepared(self._parts.prior(level), settings, self.device), slots, settings)
+        if not self._places:
+            needs = {each: self.need(each, slots) for each in self.model.levels}
+            self._places = places(needs, torch.cuda.mem_get_info(self.device)[0])
+        place = self._places[level]
+        if place == "streamed":
+            settings = replace(settings, engine="graph")
+        return make_engine(self._placed(level, settings, place), slots, settings)
+
+    def _engine(self, level: int, slots: int) -> Engine:
+        return SharedEngine(level, slots, self.engine) if self._shared else self.engine(level, slots)
+
+    def need(self, level: int, slots: int) -> Need:
+        """Memory that the prior of a level needs on the device, for so many windows at once."""
+        config = self.model.level(level).config
+        settings = self._settings.on(self.device, config)
+        return need(config, slots, settings.dtype(self.device), settings.bits, settings.caches(slots))
+
+    def _at_best(self) -> AtBest | None:
+        """The time of a step by the limits of the card; None where these are not known."""
+        if self.device.type != "cuda":
+            return None
+        table = cache_folder() / "gpu_limits.json"
+        known = read_limits(table, torch.cuda.get_device_name(self.device))
+
+        def at_best(level: int, slots: int) -> tuple[float, float]:
+            assert known is not None
+            config = self.model.level(level).config
+            settings = self._settings.on(self.device, config)
+            bits = settings.bits or 8 * settings.dtype(self.device).itemsize
+            return step_limit(known[0], config, slots, bits, settings.caches(slots))
+
+        return None if known is None else at_best
+
+    def _placed(self, level: int, settings: EngineSettings, place: Place) -> Prior:
+        if level not in self._kept:
+            prior = prepared(self._parts.prior(level), settings, self.device, place)
+            self._kept[level] = copied(prior, torch.device("cpu")) if place == "host" else prior
+            return prior
+        return copied(self._kept[level], self.device) if place == "host" else self._kept[level]
+
+    def fingerprint(self, lowest_level: int = 0) -> str:
+        """A short name of what decides the bytes of a level and those above it: weights and configurations."""
+        return self._parts.fingerprint(lowest_level)
 
     def request(self, *songs: Labels, seconds: float | None = None, **settings: Any) -> SongRequest:
         """A request to this model; settings as in `SongRequest`."""
@@ -167,7 +229,9 @@ class Jukebox:
     def estimate(self, request: SongRequest, options: Options | None = None) -> str:
         """What a request would take, in lines for people; a few steps of every level are made."""
         slots = options.slots if options is not None else None
-        return estimate(self.model, self.plan(request), self.engine, self.device, slots)
+        with device_errors(None):
+            plan = self.plan(request)
+            return estimate(self.model, plan, self.engine, self.device, self.need, slots, self._at_best())
 
     def events(
         self, request: SongRequest, session: Session | None = None, options: Options | None = None
@@ -182,9 +246,10 @@ class Jukebox:
         if session is not None and not is_session(session.folder):
             self.plan(request)  # whatever is wrong is said before anything is written
         if session is not None:
-            session.begin(request, self.fingerprint())
+            session.begin(request, self.fingerprint(request.lowest_level))
         plan = self.plan(request, session)
-        yield from generate(plan, self.model, self.engine, seed=request.seed, session=session, options=options)
+        with device_errors(session.folder if session is not None else None):
+            yield from generate(plan, self.model, self._engine, seed=request.seed, session=session, options=options)
 
     def write_session(
         self,
@@ -217,27 +282,37 @@ class Jukebox:
     def aligned_lyrics(self, request: SongRequest, plan: SongPlan, finished: Finished) -> dict[str, SungLyrics]:
         """When the lyrics of each song are sung, by name, from the attention of the top prior.
 
-        Songs without lyrics are left out, and all where the top level was not written, or its prior has no alignment
-        head. Times count from the song's first sample.
+        Songs without lyrics are left out, and all where there are no codes of the top level, or its prior has no
+        alignment head. Times count from the song's first sample.
         """
         top, grid = self.model.top, self.model.grid
         known = self.model.levels.get(top)
         lyrics = known.config.lyrics if known is not None else None
-        items = [item for item in plan.items if top in item.tokens and item.tokens[top].lyric_tokens]
-        if known is None or known.words is None or lyrics is None or lyrics.alignment_head is None or not items:
+        if known is None or known.words is None or lyrics is None or lyrics.alignment_head is None:
+            return {}
+        # A top level that was given whole was not written: what it would have been told is told now.
+        told, usual = request.level(top), replace(known, forgiving=True)
+        items = [
+            (item, item.tokens.get(top) or usual.song(told.labels(request.songs[song])))
+            for (song, _, _), item in zip(request.item_names(), plan.items, strict=True)
+            if top in finished.codes[item.name] and request.songs[song].lyrics
+        ]
+        items = [(item, tokens) for item, tokens in items if tokens.lyric_tokens]
+        if not items:
             return {}
         context, alphabet = known.config.codes_context, known.words.alphabet
         hop = hop_tokens(request, self.model, top)
-        prior, found = self._parts.prior(top).to(self.device, self._dtype).eval(), {}
-        for item in items:
+        dtype = self._settings.on(self.device, known.config).dtype(self.device)
+        prior, found = self._parts.prior(top).to(self.device, dtype).eval(), {}
+        for item, tokens in items:
             weights = align(
                 prior,
                 finished.codes[item.name][top],
-                item.tokens[top],
+                tokens,
                 lambda start, item=item: item.span(grid, top, start, context),
                 hop,
             )
-            text = alphabet.decode(item.tokens[top].lyric_tokens)
+            text = alphabet.decode(tokens.lyric_tokens)
             found[item.name] = sung_lyrics(text, weights, grid.tokens_per_second(top))
         return found
 
@@ -255,7 +330,9 @@ class Jukebox:
                 yield Saved(path=path)
 
 
-def load(name: str | Path = presets.MINI, device: str | None = None) -> Jukebox:
+def load(
+    name: str | Path = presets.MINI, device: str | None = None, settings: EngineSettings = USUAL, shared: bool = False
+) -> Jukebox:
     """A model by its name (`presets.NAMES`) or folder, on a device: a GPU where there is one, else the CPU.
 
     Raises:
@@ -265,7 +342,7 @@ def load(name: str | Path = presets.MINI, device: str | None = None) -> Jukebox:
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     parts = find(str(name))
     try:
-        return Jukebox(parts, chosen)
+        return Jukebox(parts, chosen, settings, shared)
     except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
         reason = str(error).splitlines()[0]
         raise ConfigError(f"The device {chosen!r} cannot be used ({reason}); use cpu.") from error

@@ -70,3 +70,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="cannot be written"), files.replacing(tmp_path / "file" / "inside"):
         pass
+
+
+def test_a_glimpse_tells_files_apart(tmp_path):
+    """By their size, their ends, and what lies between; equal content is equal wherever it is."""
+    content = bytes(range(256)) * 8192
+    changed = [content[:-1], content[:-1] + b"x", b"x" + content[1:], content[: 1 << 20] + bytes(1 << 20)]
+    found = []
+    for index, each in enumerate([content, content, *changed]):
+        (tmp_path / str(index)).write_bytes(each)
+        found.append(files.glimpse(tmp_path / str(index)))
+    assert found[0] == found[1]
+    assert len(set(found)) == 1 + len(changed)

@@ -55,6 +55,7 @@ def test_a_song_its_repetition_its_upsampling_and_more_of_it(
 
     upsample = ["upsample", str(song), "--start", "0.02", "--duration", "0.02", "-o", str(finer)]
     assert main([*upsample, "--lowest-level", "1"]) == 0
+    assert (finer / "lyrics.lrc").is_file()
     given, codes = load_codes(song / "song.codes").codes, load_codes(finer / "song.codes").codes
     assert codes[2].tolist() == given[2][6:12].tolist()
     assert len(codes[1]) == 24
@@ -87,6 +88,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--temperature is 'hot'; give a number" in refused(capsys, *generate, "--temperature", "hot")
     assert "--one-window is '7'; give levels from 0 to 2" in refused(capsys, *generate, "--one-window", "7")
     assert "top_k is 0" in refused(capsys, *generate, "--top-k", "0")
+    assert "was not trained with hidden conditions" in refused(capsys, *generate, "--guidance", "2=2")
     assert "--slots is 0" in refused(capsys, *generate, "--slots", "0")
     assert "--threads is 0" in refused(capsys, *generate, "--threads", "0")
     assert "cannot be used" in refused(capsys, *generate, "--device", "nonsense")

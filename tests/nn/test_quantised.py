@@ -20,7 +20,7 @@ def test_entries_are_within_half_a_step(inner: int) -> None:
     four = Linear4(made)
     assert four.matrix().shape == weight.shape
     assert four.weight.numel() <= 9 * (inner + GROUP) / 2
-    step = four.step.repeat_interleave(GROUP, 1)[:, :inner]
+    step = four.step.float().repeat_interleave(GROUP, 1)[:, :inner]
     # Ranges may be narrowed by a fifth: what is cut off lies within a tenth of the range, a step and a half and more.
     error = (four.matrix() - weight).abs() / step
     assert float(error.max()) < 0.5 + 15 * 0.5 * 0.25
@@ -38,6 +38,16 @@ def test_a_narrowed_range_is_no_worse() -> None:
     assert float((Linear4(made).matrix() - weight).square().sum()) <= float((whole - weight).square().sum()) * 1.0001
 
 
+def test_steps_keep_their_type() -> None:
+    """A model is converted as a whole; that shall not round what all numbers of an output are multiplied with."""
+    for module in (Linear8(linear(200, 9)), Linear4(linear(200, 9))):
+        kept = {name: getattr(module, name).clone() for name in module.steps}
+        moved = nn.Sequential(module).to(torch.bfloat16)[0]
+        assert all(torch.equal(getattr(moved, name), tensor) for name, tensor in kept.items())
+        assert moved.bias is not None
+        assert moved.bias.dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_maps_are_those_of_their_matrices(bits: int, kind: torch.dtype) -> None:
@@ -47,7 +57,7 @@ def test_maps_are_those_of_their_matrices(bits: int, kind: torch.dtype) -> None:
     (found,) = module
     matrix = found.weight * found.scale[:, None] if isinstance(found, Linear8) else found.matrix()
     x = torch.randn(3, 5, 200)
-    result = found.to(kind)(x.to(kind)) if kind == torch.float32 else found(x.to(kind))
+    result = found.to(kind)(x.to(kind))
     expected = x.to(kind).float() @ matrix.T + made.bias.detach()
     # Measured: 1e-6 in float32, 0.02 in bfloat16, which has two and a half digits.
     torch.testing.assert_close(

@@ -1,11 +1,14 @@
 """Laws of an engine: what is in a slot depends on nothing but its window."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
-from jukebox.config import PriorConfig
-from jukebox.prior.conditions import Conditions
+from jukebox.config import ConditionDropout, PriorConfig
+from jukebox.errors import ConfigError
+from jukebox.prior.conditions import Conditions, unconditioned
 from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window, listened
 from jukebox.sampling.noise import gumbel, noise_key
@@ -131,3 +134,35 @@ def test_greedy_slots_take_the_largest(kind: Kind) -> None:
     found = [alone(kind, config, window(config, 0, sampling=sampling)) for sampling in cold]
     assert all(torch.equal(found[0], each) for each in found[1:])
     assert not torch.equal(found[0], alone(kind, config, window(config, 0)))
+
+
+def test_guidance_moves_logits_away_from_those_that_are_told_less() -> None:
+    """Drawn from what both say of the same codes; 0 asks without conditions; the same in any company."""
+    config = replace(models.ENCODER, condition_dropout=ConditionDropout(artist=0.1, genre=0.1, lyrics=0.1))
+    given = window(config, 1, known=4)
+    less = replace(given, conditions=unconditioned(given.conditions, config.condition_dropout))
+    without = replace(given, sampling=replace(WARM, guidance=0.0))
+    assert torch.equal(alone(ProcessorEngine, config, without), alone(ProcessorEngine, config, less))
+    strong = replace(given, sampling=replace(WARM, guidance=3.0))
+    codes = alone(ProcessorEngine, config, strong)
+    model, whole = prior(config), torch.cat([given.known, codes])[None]
+    with torch.no_grad():
+        told, untold = (model(whole, each.conditions).logits[0, 4:] for each in (given, less))
+    logits = (untold + 3.0 * (told - untold)) / WARM.temperature
+    noise = gumbel(torch.tensor([given.key]).expand(len(codes)), given.start + torch.arange(4, LENGTH), 10)
+    best = (logits + noise).topk(2).values
+    assert float((best[:, 0] - best[:, 1]).min()) > 1e-3
+    assert torch.equal((logits + noise).argmax(-1), codes)
+    engine = ProcessorEngine(prior(config), 3)
+    others = [replace(window(config, index), sampling=strong.sampling) for index in (0, 2)]
+    engine.begin(2, others[0])
+    engine.begin(0, strong)
+    engine.run(2)
+    engine.end(2)
+    engine.begin(1, others[1])
+    assert torch.equal(engine.run(LENGTH - 6)[0], codes[2:])
+
+
+def test_the_reference_does_not_guide() -> None:
+    with pytest.raises(ConfigError, match="with guidance are written on the CPU"):
+        alone(ReferenceEngine, models.ENCODER, window(models.ENCODER, 0, sampling=SamplingConfig(guidance=2.0)))

@@ -61,6 +61,17 @@ def test_other_seeds_labels_and_temperatures_are_other_songs(jukebox: Jukebox, a
         assert not torch.equal(jukebox.generate_all(request)[0].codes[2], alone.codes[2])
 
 
+def test_a_level_may_have_names_of_its_own(jukebox: Jukebox) -> None:
+    settings = LevelSettings(level=1, artist="everybody", genre="march")
+    plan = jukebox.plan(replace(REQUEST, levels=(settings,)))
+    words = jukebox.model.level(1).words
+    assert words is not None
+    for level, names in ((2, FIRST), (1, Labels(artist="everybody", genre="march"))):
+        found = plan.items[0].tokens[level]
+        assert found.artist_id == words.vocabulary.artist_id(names.artist)
+        assert found.genre_ids == words.vocabulary.genre_ids(names.genre)
+
+
 def test_a_coarser_level_does_not_depend_on_the_finer_ones(jukebox: Jukebox, alone: Song) -> None:
     top = jukebox.generate_all(replace(REQUEST, lowest_level=2))[0]
     assert list(top.codes) == [2]

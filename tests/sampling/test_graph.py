@@ -5,6 +5,7 @@ import torch
 
 from jukebox.sampling.engine import Engine, Window
 from jukebox.sampling.graph import GraphEngine, _launches
+from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import PlainStepper
 from jukebox.sampling.token import SamplingConfig
 from tests.prior import models
@@ -23,7 +24,7 @@ def test_it_writes_what_the_reference_writes(name: str) -> None:
     """Four windows at four places, each with settings of its own; slots are refilled as windows end; bit for bit."""
     config = models.ALL[name]
     given = [window(config, index, known, SETTINGS[index]) for index, known in enumerate((0, 5, 3, 9))]
-    expected = [alone(config, each) for each in given]
+    expected = [alone(ReferenceEngine, config, each) for each in given]
     engine: Engine = GraphEngine(PlainStepper(prior(config), 2))
     assert isinstance(engine, Engine)
     assert (engine.slots, engine.config) == (2, config)
@@ -49,7 +50,7 @@ def test_it_writes_what_the_reference_writes(name: str) -> None:
 def test_a_replayed_window_ends_as_the_first_time(at: int) -> None:
     config = models.JOINT
     given = window(config, 2, known=1)
-    expected = alone(config, given)
+    expected = alone(ReferenceEngine, config, given)
     engine = GraphEngine(PlainStepper(prior(config), 2))
     engine.begin(1, Window(**(vars(given) | {"replay": expected[:at]})))
     assert torch.equal(engine.run(LENGTH - 1)[1], expected)
@@ -66,7 +67,7 @@ def test_a_step_of_a_standing_table_changes_nothing() -> None:
     with torch.no_grad():
         stepper.step(stepper.table.standing(), 0, stepper.variant(9, False, False))
     codes.append(engine.run(LENGTH - 9)[0])
-    assert torch.equal(torch.cat(codes), alone(config, given))
+    assert torch.equal(torch.cat(codes), alone(ReferenceEngine, config, given))
 
 
 def test_launches_are_few() -> None:

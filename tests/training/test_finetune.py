@@ -5,17 +5,21 @@ from typing import Any
 import pytest
 import torch
 
+from jukebox import presets
 from jukebox.checkpoints import store
 from jukebox.checkpoints.load import load_prior
+from jukebox.checkpoints.packing import pack
 from jukebox.errors import ConfigError
+from jukebox.labels.text import V3_ALPHABET
 from jukebox.labels.vocabulary import Vocabulary
 from jukebox.prior.conditions import Conditions
 from jukebox.training import lora
-from jukebox.training.finetune import freeze, grow, merged_tensors, prior_to_finetune
+from jukebox.training.finetune import alphabet_of, freeze, grow, merged_tensors, prior_to_finetune
 from jukebox.training.recipe import FinetuneConfig, LoraConfig
 from jukebox.training.workers import ALONE
 from jukebox.vqvae.losses import Bandwidth
 from jukebox.vqvae.vqvae import VQVAE
+from tests import mini
 from tests.prior.models import ENCODER, UPSAMPLER, build, codes, conditions
 from tests.training.small import VQVAE_CONFIG, quiet
 
@@ -159,3 +163,14 @@ def test_nothing_frozen_needs_no_bits() -> None:
     with pytest.raises(ConfigError, match="frozen_precision is 'int8'; expected float32, since nothing is frozen"):
         FinetuneConfig(model="x", frozen_precision="int8")
     quiet("")
+
+
+def test_one_goes_on_from_a_level_of_the_packed_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its matrices become float32, its names are those of that level's prior."""
+    monkeypatch.setattr(presets, "MINI_FOLDER", tmp_path / "mini")
+    pack(mini.write_runs(tmp_path / "runs"), tmp_path / "mini")
+    config = FinetuneConfig(model="mini")
+    model, vocabulary = prior_to_finetune(config, 2, [("Cleo", "waltz")], seed=0)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert [name for name, _ in vocabulary.artists.entries] == ["unknown", "Ada", "Bo", "Cleo"]
+    assert alphabet_of(config, model.config) == V3_ALPHABET

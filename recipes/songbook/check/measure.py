@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.songbook.tools import world
+
 GROSS_CENTS = 250
 """An error of the pitch tracker, not of the singer."""
 STEADY_SHARE = (0.4, 0.9)
 """The part of a note in which a singer has arrived and not yet left."""
 SHORTEST_NOTE_S = 0.25
+BEYOND = 4
+"""Semitones around the notes in which pitch is looked for."""
+SOFT = 0.1
+"""Of the usual amplitude; below it, as while the lips are closed for a `b`, nobody hears a pitch."""
 SILENCE = 10 ** (-60 / 20)
 
 
@@ -64,16 +70,18 @@ def pitch_errors(stem: NDArray[np.float64], rate: int, entry: dict[str, Any]) ->
     Returns:
         Absolute errors.
     """
-    import pyworld
+    pyworld = world()
 
     step = entry["pitch_step_s"]
-    lowest = 440 * 2 ** ((min(note[2] for note in entry["notes"]) - 69 - 4) / 12)
-    coarse, times = pyworld.dio(stem, rate, f0_floor=lowest, f0_ceil=800, frame_period=step * 1000)
-    hertz = pyworld.stonemask(stem, coarse, times, rate)
+    pitches = [note[2] for note in entry["notes"]]
+    lowest, highest = (440 * 2 ** ((pitch - 69) / 12) for pitch in (min(pitches) - BEYOND, max(pitches) + BEYOND))
+    hertz, _ = pyworld.harvest(stem, rate, f0_floor=lowest, f0_ceil=highest, frame_period=step * 1000)
     intended = np.array(entry["pitch_cents"], dtype=np.float64)
-    count = min(len(intended), len(hertz))
-    intended, hertz = intended[:count], hertz[:count]
+    level = _level(stem, round(step * rate))
+    count = min(len(intended), len(hertz), len(level))
+    intended, hertz, level = intended[:count], hertz[:count], level[:count]
     sure = _inside(intended > 0) & (hertz > 0)
+    sure &= level > SOFT * np.median(level[sure]) if sure.any() else False
     sung = 6900 + 1200 * np.log2(np.maximum(hertz, 1) / 440)
     errors = np.abs(sung - intended)[sure]
     fine = errors < GROSS_CENTS
@@ -85,6 +93,12 @@ def pitch_errors(stem: NDArray[np.float64], rate: int, entry: dict[str, Any]) ->
             if len(own) >= 5 and abs(np.median(own) - 100 * pitch) < GROSS_CENTS:
                 notes.append(abs(float(np.mean(own)) - 100 * pitch))
     return PitchErrors(errors[fine], np.array(notes), float(1 - fine.mean()) if len(errors) else 1.0)
+
+
+def _level(sound: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    """Root mean square of the two steps around every step's beginning."""
+    power = np.convolve(sound**2, np.full(2 * step, 1 / (2 * step)))[step::step]
+    return np.sqrt(np.maximum(power, 0))
 
 
 def _inside(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:

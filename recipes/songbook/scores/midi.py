@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from recipes.songbook.scores.abc_lexer import TONICS
+from recipes.songbook.scores.abc_words import LABEL
 from recipes.songbook.scores.model import ScoreError
 from recipes.songbook.scores.raw import RawNote, RawScore, RawVoice, Word
 
@@ -41,15 +43,21 @@ def read_midi(path: Path) -> RawScore:
     score = RawScore(title=path.stem.replace("_", " "))
     voices: dict[tuple[int, int], RawVoice] = {}
     lyrics: list[_Lyric] = []
-    texts: list[_Lyric] = []
+    texts: dict[int, list[_Lyric]] = {}
     for number, track in enumerate(file.tracks):
         tick = 0
         sounding: dict[tuple[int, int], RawNote] = {}
         for message in track:
             tick += message.time
             place = Fraction(tick, file.ticks_per_beat)
-            if message.type in ("lyrics", "text"):
-                (lyrics if message.type == "lyrics" else texts).append(_Lyric(place, message.text))
+            if message.type == "lyrics":
+                lyrics.append(_Lyric(place, message.text))
+            elif message.type == "text" and message.text[:1] not in "@%" and not message.text.strip().isdigit():
+                texts.setdefault(number, []).append(_Lyric(place, message.text))
+            elif message.type == "key_signature" and place == 0:
+                score.minor = message.key.endswith("m")
+                tonic = message.key.removesuffix("m")
+                score.fifths = TONICS[tonic[0]] + 7 * (tonic.count("#") - tonic.count("b")) - 3 * score.minor
             elif message.type == "set_tempo":
                 score.tempos.append((place, 60e6 / message.tempo))
             elif message.type == "time_signature" and place == 0:
@@ -63,7 +71,8 @@ def read_midi(path: Path) -> RawScore:
                     sounding[message.channel, message.note] = note
                     voice = voices.setdefault((number, message.channel), RawVoice(track.name or f"track {number + 1}"))
                     voice.notes.append(note)
-    karaoke = [t for t in texts if t.text and t.text[0] not in "@%"]
+    starts = {note.start for voice in voices.values() for note in voice.notes}
+    karaoke = max(texts.values(), key=lambda track: sum(t.place in starts for t in track), default=[])
     words = _syllables(lyrics or karaoke)
     if not words:
         raise ScoreError("It has no lyric events: add them in a sequencer or a notation program.")
@@ -82,8 +91,8 @@ def _syllables(events: list[_Lyric]) -> list[tuple[Fraction, Word]]:
     kept = [e for e in kept if e.text.strip()]
     spaced = sum(e.text != e.text.strip() for e in kept) > len(kept) / 4
     words = []
-    for event, after in zip(kept, [*kept[1:], _Lyric(Fraction(0), " ")], strict=True):
-        text = event.text.strip()
+    for event, after in itertools.zip_longest(kept, kept[1:], fillvalue=_Lyric(Fraction(0), " ")):
+        text = LABEL.sub("", event.text.strip()) or event.text.strip()
         hyphen = text.endswith("-") and len(text) > 1
         together = spaced and not event.text[-1:].isspace() and not after.text[:1].isspace()
         words.append((event.place, Word("syllable", text.rstrip("-") if hyphen else text, hyphen or together)))
@@ -103,12 +112,20 @@ def _finish(score: RawScore, voices: list[RawVoice], words: list[tuple[Fraction,
 
     sung = max(voices, key=lambda voice: (hits(voice), -len(voice.notes)))
     sung.notes = _one_line(sung.notes)
+    nearest: dict[Fraction, tuple[Fraction, Word]] = {}
     for place, word in words:
         note = min(sung.notes, key=lambda n: abs(n.start - place))
-        if abs(note.start - place) > NEAR or note.words:
-            score.remarks.append(f"The word {word.text!r} at quarter note {float(place):g} has no note of its own.")
-            continue
-        note.words[0] = word
+        distance = abs(note.start - place)
+        if distance <= NEAR and (note.start not in nearest or distance < nearest[note.start][0]):
+            nearest[note.start] = (distance, word)
+            note.words[0] = word
+    lost = [(place, word) for place, word in words if not any(word is kept for _, kept in nearest.values())]
+    if lost:
+        place, word = lost[0]
+        score.remarks.append(
+            f"{len(lost)} of {len(words)} words have no note of their own, the first {word.text!r} at quarter note "
+            f"{float(place):g}."
+        )
     for note in sung.notes:
         note.otherwise = "hold"
     length = score.bar_length

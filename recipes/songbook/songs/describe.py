@@ -50,7 +50,7 @@ def describe(
         "group": family,
         "split": "validation" if held_out else "train",
         "held_out": held_out,
-        "duration_s": round(song.duration_s, 4),
+        "duration_s": round(song.duration_s, 6),
         "arrangement": asdict(arrangement),
         "lyrics": "\n".join(text for _, _, text in lines),
         "lyrics_lines": lines,

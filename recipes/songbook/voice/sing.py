@@ -103,7 +103,7 @@ def _aperiodicity(
     """How noisy each frame is: by the kind of phone, and by what was measured where the engine gives it."""
     ramp = np.clip((GRID_HZ - 800) / 7000, 0, 1)
     vowel = np.clip(0.04 + 0.2 * breath + (0.62 + 0.2 * breath) * ramp, 0, 0.98)
-    fricative = np.clip(0.35 + 0.7 * np.clip((GRID_HZ - 1500) / 4000, 0, 1), 0, 0.98)
+    fricative = np.clip(0.12 + 0.9 * np.clip((GRID_HZ - 700) / 3500, 0, 1), 0, 0.98)
     noise = np.full(BINS, 0.999)
     rows = [noise if p.name in VOICELESS else fricative if p.name in VOICED_FRICATIVES else vowel for p in phones]
     modelled = np.stack([*rows, noise])[owner]

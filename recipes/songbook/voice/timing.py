@@ -130,11 +130,12 @@ def _share_time(units: list[_Unit], end_before: float, after: list[_Unit] | None
     for unit, following in zip(units, [*units[1:], None], strict=True):
         start, end = unit.notes[0].start_s, unit.notes[-1].end_s
         if following is None:  # breathe, and leave the next phrase its first consonants
-            breath = min(BREATH_S, 0.25 * (end - start))
+            last = end - unit.notes[-1].start_s
+            breath = min(BREATH_S, 0.25 * last)
             if after is not None:
                 need = sum(1.1 * consonant_s(phone) for phone, _ in after[0].onset) / ONSET_SHARE
                 silence = max(0.0, after[0].notes[0].start_s - end)
-                breath = max(breath, min(need - silence, 0.4 * (end - start)))
+                breath = max(breath, min(need - silence, 0.4 * last))
             unit.end_s = end - breath
         else:
             unit.end_s = following.notes[0].start_s
@@ -191,7 +192,8 @@ def _syllables(line: list[list[SungSyllable]], phones: list[TimedPhone], words: 
         for syllable in word[1:]:
             vowel = next((p for p in phones if abs(p.start_s - syllable.start_s) < 1e-6), None)
             first = [p for p in phones if vowel is not None and p.syllable == vowel.syllable]
-            starts.append(min((p.start_s for p in first), default=syllable.start_s))
+            start = min((p.start_s for p in first), default=syllable.start_s)
+            starts.append(min(start, spoken.end_s))  # the next word's consonants may take a note that is held over
         ends = [*starts[1:], spoken.end_s]
         timed += [TimedSyllable(s.text, a, b) for s, a, b in zip(word, starts, ends, strict=True)]
     return timed

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.songbook.tools import world
+
 SAMPLE_RATE = 44100
 FRAME_S = 0.005
 FFT_SIZE = 1024
@@ -93,7 +95,7 @@ def analyse(
     Returns:
         Both [frames, BINS].
     """
-    import pyworld
+    pyworld = world()
 
     pitch, times = pyworld.dio(wave, sample_rate, f0_floor=60, f0_ceil=400, frame_period=FRAME_S * 1000)
     pitch = pyworld.stonemask(wave, pitch, times, sample_rate)
@@ -113,7 +115,7 @@ def synthesise(
     log_power: NDArray[np.float64], aperiodicity: NDArray[np.float64], pitch_hz: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Sound from a phrase's frames; `pitch_hz` is 0 where there is no voice."""
-    import pyworld
+    pyworld = world()
 
     return pyworld.synthesize(
         np.ascontiguousarray(pitch_hz),

@@ -34,6 +34,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     likelihood.add_argument(
         "--ngram-codes", type=int, default=20_000_000, metavar="N", help="to count for the n-grams; 0 leaves them out"
     )
+    likelihood.add_argument(
+        "--precision", metavar="LIST", help="what these cost, too: bfloat16,int8,int4,cache8 or some of them"
+    )
 
     alignment = _action(actions, "alignment", "where a prior looks in the lyrics, against known times of words", align)
     _add_windows(alignment)

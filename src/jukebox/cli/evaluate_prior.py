@@ -24,7 +24,9 @@ def predict(arguments: argparse.Namespace) -> None:
     from jukebox.evaluation import plots
     from jukebox.evaluation.contrasts import evaluate_contrasts, lies
     from jukebox.evaluation.likelihood import evaluate_ngrams, evaluate_prior
+    from jukebox.evaluation.precision import evaluate_precisions, parse_rungs
 
+    rungs = parse_rungs(arguments.precision) if arguments.precision is not None else ()
     prior, found, hop_s = _opened(arguments)
     size, parts = prior.config.codebook_size, parts_of(arguments, prior)
     indices = range(min(arguments.windows, len(found.windows)))
@@ -42,6 +44,12 @@ def predict(arguments: argparse.Namespace) -> None:
     print(f"Level {prior.config.level}, {len(indices)} windows of {prior.config.codes_context} codes", end="")
     print(f" ({prior.config.codes_context * hop_s:.2f} s), ± standard error over windows.")
     _say_contrasts(contrasts)
+    costs = []
+    if rungs:
+        print(f"{'in fewer bits':<26}  bits per token  more than in float32")
+        for cost in evaluate_precisions(prior, found.windows, indices, rungs, batch=arguments.batch, display=progress):
+            print(f"{cost.name:<26}  {cost.predicted.mean:14.4f}  {cost.mean:+.5f} ±{cost.standard_error:.5f}")
+            costs.append(cost)
     _say_left_out(found)
     results = {
         "level": prior.config.level,
@@ -49,6 +57,10 @@ def predict(arguments: argparse.Namespace) -> None:
         "context": prior.config.codes_context,
         "ceiling_bits": math.log2(size),
         "songs_left_out": [song.key for song in found.left_out],
+        "precisions": [
+            {"name": cost.name, "more_bits_per_token": cost.mean, "standard_error": cost.standard_error}
+            for cost in costs
+        ],
         "predictors": [
             {
                 "name": row.name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jukebox.cli.recording import prepare_machine
+from jukebox.cli.team import dismiss, help_out, join
 from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,10 +24,22 @@ _LINE_EVERY_S = 10.0
 
 
 def add_work_options(parser: argparse.ArgumentParser) -> None:
-    """How the work is done: nothing here changes what comes out."""
+    """How the work is done: nothing here changes what is asked for. Precision and engine change how it is rounded."""
     parser.add_argument("--format", choices=FORMATS, default="flac", help="of the songs (default: flac)")
     parser.add_argument("--slots", type=int, metavar="N", help="windows at once (default: all, up to 32)")
     parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16", "int8", "int4"),
+        default="auto",
+        help="of the priors' matrices (default: bfloat16 on a GPU, else float32); int4 is for the top prior",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "reference", "processor", "graph", "fused"),
+        default="auto",
+        help="what computes codes (default: the fastest that can be used)",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
     parser.add_argument(
         "--save-every", type=float, default=3.0, metavar="S", help="seconds from one save to the next (default 3)"
@@ -44,6 +57,9 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top-k", metavar="N|K=N,...", help="draw among the N most probable codes")
     parser.add_argument("--top-p", metavar="P|K=P,...", help="draw among the most probable codes up to this share")
+    parser.add_argument(
+        "--guidance", metavar="G|K=G,...", help="follow artist, genre and lyrics so many times as closely (usual: 1)"
+    )
     parser.add_argument("--hop", metavar="F|K=F,...", help="how far windows move on, as a share of their length")
     parser.add_argument(
         "--one-window", metavar="LIST", help="levels, as in 2, whose missing codes are written in one window"
@@ -104,7 +120,7 @@ def level_settings(arguments: argparse.Namespace, levels: int) -> "tuple[LevelSe
     """The settings of levels that differ from what is usual."""
     from jukebox.sampling.request import LevelSettings
 
-    names = {"temperature": float, "top_k": int, "top_p": float, "hop": float}
+    names = {"temperature": float, "top_k": int, "top_p": float, "guidance": float, "hop": float}
     found: dict[int, dict[str, Any]] = {}
     for name, kind in names.items():
         for level, value in _by_level(name, getattr(arguments, name), kind, levels).items():
@@ -137,10 +153,14 @@ def parse_list(option: str, text: str | None, levels: int) -> tuple[int, ...]:
 
 def load_jukebox(model: str, arguments: argparse.Namespace) -> "Jukebox":
     """The model, on the device that the options name."""
+    from jukebox.engines import EngineSettings
     from jukebox.pipeline import load
 
     prepare_machine(arguments)
-    return load(model, arguments.device)
+    settings = EngineSettings(engine=arguments.engine, precision=arguments.precision)
+    arguments.team = team = join(arguments.device)
+    device = arguments.device if team is None else str(team.device)
+    return load(model, device, settings, shared=team is not None)
 
 
 def work_options(arguments: argparse.Namespace) -> "Options":
@@ -166,9 +186,22 @@ def write(
 
     The introduction is said when the work has begun: a request that is refused has none.
     """
-    if arguments.estimate:
-        print(jukebox.estimate(request, work_options(arguments)))
+    if arguments.team is not None and not arguments.team.first:
+        help_out(arguments.team, jukebox.engine)
         return 0
+    with contextlib.ExitStack() as end:
+        if arguments.team is not None:
+            end.callback(dismiss)
+        if arguments.estimate:
+            print(jukebox.estimate(request, work_options(arguments)))
+        else:
+            _write(jukebox, folder, request, arguments, introduction)
+    return 0
+
+
+def _write(
+    jukebox: "Jukebox", folder: Path, request: "SongRequest", arguments: argparse.Namespace, introduction: str
+) -> None:
     options = work_options(arguments)
     events = jukebox.write_session(
         folder, request, suffix=f".{arguments.format}", options=options, save_every_s=arguments.save_every
@@ -179,7 +212,6 @@ def write(
             print(introduction, file=sys.stderr, flush=True)
         show(itertools.chain([first], events))
     print(f"{folder}: finished; the same again: jukebox generate --request {folder / 'request.yaml'} -o FOLDER")
-    return 0
 
 
 def show(events: "Iterator[Event]") -> None:

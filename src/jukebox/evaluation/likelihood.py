@@ -3,7 +3,7 @@
 Beside it stands what a back-off n-gram says about the same windows from the codes alone, counted on the training songs.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Protocol, runtime_checkable
@@ -102,9 +102,10 @@ def evaluate_prior(
     *,
     batch: int = 1,
     parts: Parts = NOTHING_KEPT,
+    rates: Mapping[str, ConditionDropout] | None = None,
     display: Display = unseen,
 ) -> list[Likelihood]:
-    """Bits of the codes of some windows, for each of `variants`.
+    """Bits of the codes of some windows, by default for each of `variants`.
 
     Args:
         prior: in evaluation mode, on any device.
@@ -112,9 +113,10 @@ def evaluate_prior(
         indices: which.
         batch: windows at once.
         parts: keeps what has been found.
+        rates: what is hidden from it, by name.
         display: shows how far it has come.
     """
-    rates = variants(prior.config)
+    rates = variants(prior.config) if rates is None else rates
     found: dict[str, list[np.ndarray]] = {name: [] for name in rates}
     device = next(prior.parameters()).device
     with display("predicting", len(rates) * len(indices), "windows") as advance:

@@ -1,10 +1,11 @@
 """Linear maps for inference whose matrices are kept in few bits: 8 for each output channel, 4 in groups of 128.
 
 What a step of sampling costs is reading matrices. Inputs, sums and biases stay as they are. How much worse a prior
-predicts with them is measured, not assumed (`jukebox evaluate precision`).
+predicts with them is measured, not assumed (`jukebox evaluate likelihood --precision`).
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,23 @@ GROUP = 128
 _RANGES = (1.0, 0.95, 0.9, 0.85, 0.8)
 
 
-class Linear8(nn.Module):
+class _Reduced(nn.Module):
+    """A linear map whose steps keep their own type when what it is a part of is converted: they are few, and matter."""
+
+    steps: tuple[str, ...] = ()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        kept = {name: getattr(self, name) for name in self.steps}
+        super()._apply(fn, recurse)
+        for name, tensor in kept.items():
+            setattr(self, name, tensor.to(getattr(self, name).device))
+        return self
+
+
+class Linear8(_Reduced):
     """A linear map with a matrix of 8-bit integers and one scale for each output."""
 
+    steps = ("scale",)
     weight: Int8[Tensor, "outer inner"]
     scale: Float[Tensor, " outer"]
     bias: Tensor | None
@@ -41,12 +56,13 @@ class Linear8(nn.Module):
         return (found if self.bias is None else found + self.bias).to(x.dtype)
 
 
-class Linear4(nn.Module):
-    """A linear map with a matrix in 4 bits: an entry is `low + step * number`, with both for each group of inputs.
+class Linear4(_Reduced):
+    """A linear map with a matrix in 4 bits: an entry is `low + step * number`, both in half precision for each group.
 
     The two halves of a group share bytes: the first is in the lower four bits. The last group is filled up with zeros.
     """
 
+    steps = ("step", "low")
     weight: UInt8[Tensor, "outer bytes"]
     step: Float[Tensor, "outer groups"]
     low: Float[Tensor, "outer groups"]
@@ -55,8 +71,9 @@ class Linear4(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.inner = linear.in_features
-        # Some outputs at a time: the search over ranges would be the peak of memory.
-        parts = [_in_groups(rows) for rows in linear.weight.detach().split(256)]
+        # Some outputs at a time: the search over ranges would be the peak of memory. Sizes alone are had at once.
+        weight = linear.weight.detach()
+        parts = [_in_groups(rows) for rows in weight.split(len(weight) if weight.is_meta else 256)]
         for name, values in zip(("weight", "step", "low"), zip(*parts, strict=True), strict=True):
             self.register_buffer(name, torch.cat(values))
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
@@ -65,7 +82,7 @@ class Linear4(nn.Module):
         """The matrix that it stands for, in float32."""
         halves = torch.stack([self.weight & 15, self.weight >> 4], 1).unflatten(-1, (-1, GROUP // 2))
         numbers = halves.transpose(1, 2).flatten(2)  # outer, groups, GROUP
-        whole = self.low[..., None] + self.step[..., None] * numbers
+        whole = self.low.float()[..., None] + self.step.float()[..., None] * numbers
         return whole.flatten(1)[:, : self.inner]
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
@@ -106,8 +123,9 @@ def _in_groups(
     least, most = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     middle, best = (least + most) / 2, None
     for share in _RANGES:
-        low = middle + (least - middle) * share
-        step = ((most - least) * share / 15).clamp_min(1e-12)
+        # Numbers are chosen for the steps as they are kept. The least step is one that half precision still has.
+        low = (middle + (least - middle) * share).half().float()
+        step = ((most - least) * share / 15).clamp_min(1e-6).half().float()
         numbers = ((groups - low) / step).round().clamp(0, 15)
         error = (low + step * numbers - groups).square().sum(-1, keepdim=True)
         if best is None:
@@ -120,13 +138,20 @@ def _in_groups(
     assert best is not None
     _, numbers, step, low = best
     first, second = numbers.to(torch.uint8).chunk(2, -1)
-    return (first | second << 4).flatten(1), step[..., 0], low[..., 0]
+    return (first | second << 4).flatten(1), step[..., 0].half(), low[..., 0].half()
 
 
-def quantise(module: nn.Module, bits: Bits) -> None:
-    """Replace every linear map below `module`, in place; what was replaced is freed one by one."""
+def quantise(module: nn.Module, bits: Bits, device: torch.device | None = None) -> None:
+    """Replace every linear map below `module`, in place; what was replaced is freed one by one.
+
+    Args:
+        module: whose maps are replaced.
+        bits: of their matrices from now on.
+        device: where each is brought before, since a processor takes minutes for a large model; None where it is.
+    """
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):
-            setattr(module, name, Linear8(child) if bits == 8 else Linear4(child))
+            there = child if device is None else child.to(device)
+            setattr(module, name, Linear8(there) if bits == 8 else Linear4(there))
         else:
-            quantise(child, bits)
+            quantise(child, bits, device)

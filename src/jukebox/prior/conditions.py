@@ -105,6 +105,12 @@ class Conditioning:
         return self if self.added is None else replace(self, added=self.added.take_along_dim(positions[..., None], 1))
 
 
+def unconditioned(conditions: Conditions, trained: ConditionDropout) -> Conditions:
+    """The conditions without those that training sometimes hid, but for the timing: a song has a place all the same."""
+    hidden = {name: float(getattr(trained, name) > 0) for name in ("artist", "genre", "lyrics")}
+    return drop(conditions, ConditionDropout(**hidden), torch.Generator())
+
+
 def drop(conditions: Conditions, rates: ConditionDropout, generator: torch.Generator) -> Conditions:
     """The conditions with artist, genres, timing and lyrics independently replaced by "not told" at random.
 

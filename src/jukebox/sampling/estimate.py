@@ -1,22 +1,27 @@
 """What a request would take, before anything of it is done."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from jukebox.config import PriorConfig
 from jukebox.nn.memory import free_host_bytes, size_text
-from jukebox.nn.unallocated import unallocated
-from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window
 from jukebox.sampling.generate import MOST_SLOTS, EngineFactory, window_conditions
+from jukebox.sampling.limits import step_numbers
 from jukebox.sampling.model import SongModel
+from jukebox.sampling.placement import Need
 from jukebox.sampling.plan import LevelPlan, SongPlan
 from jukebox.sampling.windows import PlannedWindow
 
 _WARM_STEPS, _STEPS = 2, 6
+
+Needs = Callable[[int, int], Need]
+"""Memory that the prior of a level needs for so many windows at once."""
+
+AtBest = Callable[[int, int], tuple[float, float]]
+"""Seconds of a step of a level for so many windows: by memory and arithmetic alone, and with what stages cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +35,7 @@ class LevelEstimate:
         windows: how many.
         operations: multiplications and additions of its matrices; attention adds about one in a hundred.
         slots: windows at once.
-        weight_bytes: of the prior in float32.
+        weight_bytes: of the prior.
         state_bytes: caches and conditions of all slots.
         seconds: expected, from a probe; None where none was made.
     """
@@ -46,45 +51,23 @@ class LevelEstimate:
     seconds: float | None = None
 
 
-def estimate_level(model: SongModel, plan: LevelPlan, slots: int | None) -> LevelEstimate:
+def estimate_level(model: SongModel, plan: LevelPlan, slots: int | None, needs: Needs) -> LevelEstimate:
     """Counts and sizes of a level; nothing is allocated."""
     config = model.level(plan.level).config
     chains = [chain for item in plan.chains for chain in item]
     taken = max(1, min(slots or MOST_SLOTS, len(chains)))
     read = sum(window.first - window.start for chain in chains for window in chain.windows)
-    weights, states, matrices = sizes(config, taken)
+    memory = needs(plan.level, taken)
     return LevelEstimate(
         level=plan.level,
         tokens=plan.new_tokens,
         read=read,
         windows=plan.windows,
-        operations=2.0 * matrices * (plan.new_tokens + read),
+        operations=2.0 * step_numbers(config) * (plan.new_tokens + read),
         slots=taken,
-        weight_bytes=weights,
-        state_bytes=states,
+        weight_bytes=memory.weights,
+        state_bytes=memory.state,
     )
-
-
-def sizes(config: PriorConfig, slots: int) -> tuple[int, int, int]:
-    """Bytes of a prior's weights in float32, bytes of the state of its slots, numbers that a step reads."""
-    with unallocated():
-        prior = Prior(config)
-        state = prior.empty_state(slots)
-    weights = sum(parameter.numel() for parameter in prior.parameters())
-    matrices = sum(p.numel() for name, p in prior.named_parameters() if name.startswith("transformer") and p.ndim == 2)
-    head = prior.layout.vocabulary * config.transformer.width
-    return 4 * weights, sum(_tensor_bytes(state)), matrices + head
-
-
-def _tensor_bytes(value: object) -> list[int]:
-    """Bytes of every tensor inside a state."""
-    if isinstance(value, Tensor):
-        return [value.numel() * value.element_size()]
-    if isinstance(value, list | tuple):
-        return [size for each in value for size in _tensor_bytes(each)]
-    if isinstance(value, dict):
-        return _tensor_bytes(list(value.values()))
-    return _tensor_bytes(list(vars(value).values())) if hasattr(value, "__dict__") else []
 
 
 def probe(model: SongModel, plan: SongPlan, level: LevelPlan, found: LevelEstimate, engines: EngineFactory) -> float:
@@ -135,15 +118,31 @@ def memory_bytes(device: torch.device) -> int | None:
 
 
 def estimate(
-    model: SongModel, plan: SongPlan, engines: EngineFactory, device: torch.device, slots: int | None = None
+    model: SongModel,
+    plan: SongPlan,
+    engines: EngineFactory,
+    device: torch.device,
+    needs: Needs,
+    slots: int | None = None,
+    at_best: AtBest | None = None,
 ) -> str:
-    """A table of what every level would take, whether it fits, and the time expected from a short probe."""
+    """A table of what every level would take, whether it fits, and the time expected from a short probe.
+
+    Args:
+        model: that writes.
+        plan: what is to be written.
+        engines: makes an engine for the probe.
+        device: where.
+        needs: memory of a prior and its slots.
+        slots: windows at once; None for as many as there are, up to `MOST_SLOTS`.
+        at_best: time of a step by the limits of the card, where these are known.
+    """
     free = memory_bytes(device)
     lines = [f"{plan.length_samples / model.grid.sample_rate:.2f} seconds, {len(plan.items)} to be written"]
     lines.append("level    tokens  windows  at once  operations    weights  slots' state   time expected")
     total_s, fits, levels = 0.0, True, []
     for level in plan.levels:
-        found = estimate_level(model, level, slots)
+        found = estimate_level(model, level, slots, needs)
         needed = found.weight_bytes + found.state_bytes
         fit = free is None or needed <= free
         seconds = probe(model, plan, level, found, engines) if fit and found.windows else (0.0 if fit else None)
@@ -158,6 +157,10 @@ def estimate(
     there = "an unknown amount" if free is None else size_text(free)
     lines.append(f"Memory: {size_text(most)} at most, of {there} free: it {'fits' if fits else 'does not fit'}.")
     lines.append(f"Time expected on this machine: {_duration(total_s)}" + ("" if fits else " for the levels that fit"))
+    if at_best is not None:
+        times = [(found.tokens / found.slots, at_best(found.level, found.slots)) for found in levels]
+        least, staged = (_duration(sum(steps * each[index] for steps, each in times)) for index in range(2))
+        lines.append(f"By the limits of this card at least {least}; {staged} with the cost of dependent stages.")
     return "\n".join([*plan.notes, *lines])
 
 

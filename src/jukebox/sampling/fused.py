@@ -1,10 +1,12 @@
 """Steps of a prior through fused kernels: five for each layer, one for the input, two for the token that comes out.
 
+A sixth writes keys and values where these are kept in 8 bits, or where queries and keys are normalised or turned.
+
 The residual stream is in float32 whatever the type of the matrices; products round their factors to that type.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +14,18 @@ from torch import Tensor, nn
 from jukebox.config import PriorConfig
 from jukebox.errors import ConfigError
 from jukebox.nn.quantised import rounded
-from jukebox.prior.attention import CrossAttention
+from jukebox.prior.attention import CrossAttention, SelfAttention
 from jukebox.prior.prior import Prior, PriorState
 from jukebox.prior.runs import Runs
 from jukebox.prior.transformer import Layer
 from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.kernels import attention, linear, rules, tokens
-from jukebox.sampling.kernels.attention import Parts
+from jukebox.sampling.kernels.attention import Heads, Parts
 from jukebox.sampling.kernels.linear import Matrix
 from jukebox.sampling.noise import gumbel
 from jukebox.sampling.reading import read_window
-from jukebox.sampling.stepper import Variant, draw
+from jukebox.sampling.stepper import CacheBits, Variant, draw
 from jukebox.sampling.table import SlotTable
-
-CacheBits = Literal[8, 16]
-"""8, or those of the prior's own type."""
 
 # An attention is divided until there are about so many programs, and never into more parts than the last of them can
 # join at little cost.
@@ -44,6 +43,7 @@ class _Block:
         cross: whether it looks at lyrics.
         cache: [slots, kept, 2, heads, width], of 8-bit integers where there are `scales`.
         scales: [slots, kept, 2, heads].
+        heads: what is done to queries and keys; None for nothing.
         splits: parts of an attention.
         scale: of what is added to its input.
     """
@@ -54,6 +54,7 @@ class _Block:
     cross: bool
     cache: Tensor
     scales: Tensor | None
+    heads: Heads | None
     splits: int
     projection: Matrix
     mlp_norm: dict[str, Any]
@@ -98,7 +99,7 @@ class FusedStepper:
         self._x, self._y = (torch.zeros(slots, width, device=device) for _ in range(2))
         self._hidden = torch.zeros(slots, self._config.mlp_width, dtype=self._kind, device=device)
         self._queries = torch.zeros(slots, inner, dtype=self._kind, device=device)
-        self._made = torch.zeros(slots, 3 * inner, dtype=self._kind, device=device) if cache_bits == 8 else None
+        self._made = torch.zeros(slots, 3 * inner, dtype=self._kind, device=device)
         self._logits = torch.zeros(slots, prior.layout.vocabulary, device=device)
         self._attended = torch.zeros(slots, inner, dtype=self._kind, device=device)
         self._parts = {
@@ -155,18 +156,19 @@ class FusedStepper:
         kind, queries = self._kind, self._queries
         if block.cross:
             linear.linear(self._x, block.first, queries, kind, before=linear.NORM, **block.norm)
-        elif block.scales is None:
+        elif block.scales is None and block.heads is None:
             linear.linear(
                 self._x, block.first, queries, kind, before=linear.NORM, after=linear.PAIRS, **block.norm,
                 cache=block.cache, positions=positions, QUERY=queries.shape[1], **block.rule,
             )  # fmt: skip
         else:
-            assert self._made is not None
             queries = self._made
             linear.linear(self._x, block.first, queries, kind, before=linear.NORM, **block.norm)
-            attention.store_pairs(queries, block.cache, block.scales, positions, block.rule)
+            attention.store_pairs(queries, block.cache, block.scales, positions, block.rule, block.heads)
         parts = self._parts[block.splits]
-        attention.attention(queries, block.cache, block.scales, positions, self._attended, parts, block.rule)
+        attention.attention(
+            queries, block.cache, block.scales, positions, self._attended, parts, block.rule, heads=block.heads
+        )
         linear.linear(self._attended, block.projection, self._y, kind, after=linear.RESIDUAL, residual=self._x)
         linear.linear(self._y, block.inner, self._hidden, kind, before=linear.NORM, after=linear.GELU, **block.mlp_norm)
         linear.linear(
@@ -175,13 +177,13 @@ class FusedStepper:
         )  # fmt: skip
 
     def _block(self, layer: Layer, cache: Tensor, cache_bits: CacheBits) -> _Block:
-        inner, attention_, scales = layer.mlp.input, layer.attention, None
+        inner, attention_, scales, heads = layer.mlp.input, layer.attention, None, None
         if isinstance(attention_, CrossAttention):
             first, constants, longest = attention_.query, rules.everything(cache.shape[1]), cache.shape[1]
         else:
             (pattern,) = attention_.patterns
             runs = Runs.of(pattern, self._config.context)
-            first, constants = attention_.qkv, rules.rule(runs)
+            first, constants, heads = attention_.qkv, rules.rule(runs), _heads(attention_)
             longest = runs.capacity // runs.length if runs.kind == "column" else runs.length
             if cache_bits == 8:
                 scales = torch.zeros(cache.shape[:-1], device=cache.device)
@@ -194,6 +196,7 @@ class FusedStepper:
             cross=isinstance(attention_, CrossAttention),
             cache=cache,
             scales=scales,
+            heads=heads,
             splits=max(1, min(_SPLITS, _PROGRAMS // programs, -(-longest // 32))),
             projection=Matrix.of(attention_.output),
             mlp_norm=_norm(layer.mlp_norm),
@@ -205,14 +208,20 @@ class FusedStepper:
 
 def unsupported(config: PriorConfig) -> str | None:
     """What of a prior the kernels do not compute, in words; None where they compute all of it."""
-    transformer = config.transformer
-    if transformer.position == "rotary":
-        return "rotary positions"
-    if transformer.query_key_norm:
-        return "normalised queries and keys"
-    if any(len(letters) > 1 for letters in transformer.layers):
-        return "layers that see a union of patterns"
-    return None
+    unions = any(len(letters) > 1 for letters in config.transformer.layers)
+    return "layers that see a union of patterns" if unions else None
+
+
+def _heads(attention_: SelfAttention) -> Heads | None:
+    query, key = attention_.query_norm, attention_.key_norm
+    if query is None or key is None:
+        return Heads(rotary=True) if attention_.rotary else None
+    return Heads(
+        query_gain=query.weight.detach(),
+        key_gain=key.weight.detach(),
+        eps=cast(float, key.eps),
+        rotary=attention_.rotary,
+    )
 
 
 def _norm(norm: nn.LayerNorm) -> dict[str, Any]:

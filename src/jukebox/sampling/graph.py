@@ -16,7 +16,7 @@ from jukebox.prior.lyrics import TokenLayout
 from jukebox.sampling.engine import Window
 from jukebox.sampling.stepper import Stepper, Variant
 from jukebox.sampling.table import DRAW
-from jukebox.sampling.token import SamplingConfig
+from jukebox.sampling.token import SamplingConfig, refuse_guidance
 
 
 @dataclass
@@ -59,7 +59,12 @@ class GraphEngine:
 
     @torch.no_grad()
     def begin(self, slot: int, window: Window) -> None:
-        """Put a window into a slot and read what is known of it."""
+        """Put a window into a slot and read what is known of it.
+
+        Raises:
+            ConfigError: the window is to be guided.
+        """
+        refuse_guidance(window.sampling)
         count, previous = self._stepper.begin(slot, window)
         table, vocabulary = self._table, self._layout.vocabulary
         table.set_choice(slot, window.sampling, vocabulary)

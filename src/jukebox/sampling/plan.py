@@ -10,7 +10,7 @@ from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.labels import SongTokens
 from jukebox.labels.timing import SongSpan, TimeGrid
 from jukebox.prior.label_conditioner import label_tensors
-from jukebox.sampling.model import SongModel
+from jukebox.sampling.model import LevelModel, SongModel
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.token import SamplingConfig
 from jukebox.sampling.windows import Chain, LevelWindows, plan_chains
@@ -120,9 +120,9 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
         total = _total_samples(request, model, song, offset + length, first, notes)
         tokens = {}
         for level in range(request.lowest_level, first + 1):
-            known = model.level(level)
-            tokens[level] = known.song(labels)
-            if known.forgiving and (missing := known.unknown_names(labels)):
+            known, told = model.level(level), request.level(level).labels(labels)
+            tokens[level] = known.song(told)
+            if known.forgiving and (missing := known.unknown_names(told)):
                 notes.append(f"Level {level} does not know {', '.join(map(repr, missing))}: it is told 'unknown'.")
         item = Item(
             name=name,
@@ -202,7 +202,9 @@ def _total_samples(request: SongRequest, model: SongModel, song: int, end: int, 
     limits = [
         level.config.labels
         for number, level in model.levels.items()
-        if number <= first and level.config.labels is not None and level.config.labels.timing_bins is not None
+        if (number <= first or request.songs[song].lyrics)  # the top reads off when lyrics are sung, also where given
+        and level.config.labels is not None
+        and level.config.labels.timing_bins is not None
     ]
     shortest_s = max((limit.min_duration_s or 0.0 for limit in limits), default=0.0)
     if end >= shortest_s * grid.sample_rate:
@@ -229,9 +231,20 @@ def _level_plan(request: SongRequest, model: SongModel, level: int, length: int,
     return LevelPlan(
         level=level,
         length=tokens,
-        sampling=settings.sampling(known.sampling),
+        sampling=_sampling(settings.sampling(known.sampling), known, model.name),
         chains=tuple(plan_chains(tokens, len(item.given.get(level, ())), layout) for item in items),
     )
+
+
+def _sampling(sampling: SamplingConfig, known: LevelModel, name: str) -> SamplingConfig:
+    """The same; refuses guidance of a prior that was always told everything."""
+    hidden = known.config.condition_dropout
+    if sampling.guidance != 1.0 and not (hidden.artist or hidden.genre or hidden.lyrics):
+        raise ConfigError(
+            f"guidance is {sampling.guidance} at level {known.config.level}, but {name} was not trained with hidden "
+            "conditions there: leave it out."
+        )
+    return sampling
 
 
 def hop_tokens(request: SongRequest, model: SongModel, level: int) -> int:

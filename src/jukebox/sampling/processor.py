@@ -1,13 +1,14 @@
 """The engine for processors: the prior's step as few operations (`prior.processor`), a block of steps at a time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
+from jukebox.prior.conditions import unconditioned
 from jukebox.prior.prior import Prior
 from jukebox.prior.processor import ProcessorStep
 from jukebox.prior.step import rows_for
@@ -58,6 +59,8 @@ class ProcessorEngine:
         prior.pack()
         self._prior, self._noise, self._slots = prior, noise, slots
         self._step, self._reader = ProcessorStep(prior, slots), prior.empty_state(1)
+        # With guidance every window has two rows: as it is told, and told less.
+        self._rows = 1
         self._items: list[_Item] = []
         self._choice: Choice | None = None
 
@@ -80,11 +83,19 @@ class ProcessorEngine:
     def begin(self, slot: int, window: Window) -> None:
         """Put a window into a slot and read what is known of it, a chunk at a time."""
         assert 0 <= slot < self._slots
-        with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
-            position, previous = read_window(self._prior, self._reader, window)
+        rows = 1 if window.sampling.guidance == 1.0 else 2
+        if rows != self._rows:
+            assert not self._items, "windows with and without guidance side by side"
+            self._step, self._rows = ProcessorStep(self._prior, rows * self._slots), rows
         known = [index for index, item in enumerate(self._items) if item.slot == slot]
         index = known[0] if known else len(self._items)
-        self._step.load(index, self._reader)
+        position = previous = 0
+        for row in reversed(range(rows)):
+            conditions = unconditioned(window.conditions, self.config.condition_dropout) if row else window.conditions
+            with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
+                told = replace(window, conditions=conditions)
+                position, previous = read_window(self._prior, self._reader, told)
+            self._step.load(rows * index + row, self._reader)
         item = _Item(
             slot=slot,
             key=window.key,
@@ -102,16 +113,17 @@ class ProcessorEngine:
         (index,) = (index for index, item in enumerate(self._items) if item.slot == slot)
         last = self._items.pop()
         if last.slot != slot:
-            self._step.move(len(self._items), index)
+            for row in range(self._rows):
+                self._step.move(self._rows * len(self._items) + row, self._rows * index + row)
             self._items[index] = last
         self._choice = None
 
-    @torch.no_grad()
     def run(self, steps: int) -> Int64[Tensor, "slots _"]:
         """Write the next codes of every window; see `Engine.run`."""
         written = torch.zeros(self._slots, steps, dtype=torch.int64)
         slots = torch.tensor([item.slot for item in self._items])
-        with threads_for(self._prior, rows_for(len(self._items))):
+        # Every operation is a little shorter in inference mode; what is given to others is no tensor of it.
+        with threads_for(self._prior, rows_for(self._rows * len(self._items))), torch.inference_mode():
             done = 0
             while done < steps:
                 found = self._run(steps - done)
@@ -125,10 +137,11 @@ class ProcessorEngine:
         furthest = max(item.position for item in items)
         assert furthest + steps <= self.config.transformer.context, "a window would be written past its end"
         self._choice = self._choice or Choice.of([item.sampling for item in items], vocabulary, torch.device("cpu"))
-        block = self._step.block([item.position for item in items], steps)
+        block = self._step.block([item.position for item in items for _ in range(self._rows)], steps)
         steps, tokens, drawn = len(block.positions), torch.tensor([item.previous for item in items]), []
         for index, noise in zip(range(steps), self._noises(steps), strict=True):
-            tokens = self._choice.draw(self._step.logits(tokens, block, index), noise)
+            read = tokens if self._rows == 1 else tokens.repeat_interleave(self._rows)
+            tokens = self._choice.draw(self._guided(self._step.logits(read, block, index)), noise)
             for row, item in enumerate(items):
                 if item.replay:
                     tokens[row] = item.replay.pop(0)
@@ -136,6 +149,13 @@ class ProcessorEngine:
         for item, previous in zip(items, tokens.tolist(), strict=True):
             item.position, item.place, item.previous = item.position + steps, item.place + steps, previous
         return torch.stack(drawn, 1)
+
+    def _guided(self, logits: Float[Tensor, "rows vocabulary"]) -> Float[Tensor, "items vocabulary"]:
+        """The logits of every window from those of its rows."""
+        if self._rows == 1:
+            return logits
+        told, less = logits[0::2], logits[1::2]
+        return less + (told - less) * torch.tensor([[item.sampling.guidance] for item in self._items])
 
     def _noises(self, steps: int) -> Iterator[Tensor]:
         """The noise of all items, step after step."""

@@ -13,7 +13,7 @@ from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.noise import gumbel
 from jukebox.sampling.reading import CHUNK, read_window
 from jukebox.sampling.threads import threads_for
-from jukebox.sampling.token import Choice, SamplingConfig
+from jukebox.sampling.token import Choice, SamplingConfig, refuse_guidance
 
 _EMPTY = SamplingConfig(temperature=0.0)
 _DRAW = -(1 << 62)
@@ -64,7 +64,12 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def begin(self, slot: int, window: Window) -> None:
-        """Put a window into a slot and read what is known of it, a chunk at a time."""
+        """Put a window into a slot and read what is known of it, a chunk at a time.
+
+        Raises:
+            ConfigError: the window is to be guided.
+        """
+        refuse_guidance(window.sampling)
         with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
             self._begin(slot, window)
 

@@ -20,17 +20,21 @@ class LevelSettings(Config):
 
     Args:
         level: 0 is the finest.
-        temperature, top_k, top_p: as in `SamplingConfig`; a top_p of 1 draws among all tokens.
+        temperature, top_k, top_p, guidance: as in `SamplingConfig`; a top_p of 1 draws among all tokens.
         hop_fraction: how far a window moves on, as a share of its length.
         one_window: write what is missing in one window that ends with the song.
+        artist, genre: names for this level in place of the songs' own: levels may know other lists of names.
     """
 
     level: int
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
+    guidance: float | None = None
     hop_fraction: float | None = None
     one_window: bool = False
+    artist: str | None = None
+    genre: str | None = None
 
     def __post_init__(self) -> None:
         require(self.level >= 0, self, "level", "0 or more")
@@ -38,9 +42,14 @@ class LevelSettings(Config):
         require(fraction is None or 0 < fraction <= 1, self, "hop_fraction", "a share of a window above 0, up to 1")
         self.sampling(SamplingConfig())
 
+    def labels(self, song: Labels) -> Labels:
+        """A song as this level is told of it."""
+        named = {"artist": self.artist, "genre": self.genre}
+        return dataclasses.replace(song, **{name: value for name, value in named.items() if value is not None})
+
     def sampling(self, usual: SamplingConfig) -> SamplingConfig:
         """How tokens are drawn where this is usual for the model."""
-        asked = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p")}
+        asked = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "guidance")}
         return dataclasses.replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
 

@@ -1,7 +1,7 @@
 """One step of every slot, without a word to the host: in plain PyTorch here, through fused kernels in `fused`."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,9 @@ from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.noise import gumbel
 from jukebox.sampling.reading import read_window
 from jukebox.sampling.table import DRAW, SlotTable
+
+CacheBits = Literal[8, 16]
+"""Bits of keys and values: 8, or 16 for those of the prior's own type."""
 
 # Layers that keep everything read it in pieces of so many slots: a graph for each is captured when it is reached.
 _SLOTS = 512

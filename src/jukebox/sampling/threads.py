@@ -1,6 +1,7 @@
 """How many threads are worth their waiting for each other."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import torch
@@ -12,14 +13,33 @@ from jukebox.prior.prior import Prior
 _WORTH_THREADS = 1 << 24
 
 
+class _Single:
+    """One thread for all who ask; the number from before comes back with the last of them. It is the process's."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._before = torch.get_num_threads()
+            self._users += 1
+            torch.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                torch.set_num_threads(self._before)
+
+
+_SINGLE = _Single()
+
+
 @contextlib.contextmanager
 def threads_for(prior: Prior, rows: int) -> Iterator[None]:
     """One thread for products of `rows` rows that are too small to share. The results are the same bits."""
-    before = torch.get_num_threads()
     width = prior.config.transformer.width
-    if rows * width * max(width, prior.layout.vocabulary) < _WORTH_THREADS:
-        torch.set_num_threads(1)
-    try:
+    small = rows * width * max(width, prior.layout.vocabulary) < _WORTH_THREADS
+    with _SINGLE if small else contextlib.nullcontext():
         yield
-    finally:
-        torch.set_num_threads(before)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from jukebox.config import Config
 from jukebox.config.base import require
+from jukebox.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +22,26 @@ class SamplingConfig(Config):
         top_k: draw among the k most probable tokens and those equal to the k-th; None for all.
         top_p: of what is left draw among the most probable tokens up to and including the one with which their
             probability exceeds p, 0 < p <= 1; None for all.
+        guidance: logits are moved from those without artist, genre and lyrics towards those with them, and so many
+            times as far, 0 or more; 1 asks once. Only for priors that were trained with hidden conditions.
     """
 
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         require(0.0 <= self.temperature < float("inf"), self, "temperature", "a number, 0 or more")
+        require(0.0 <= self.guidance < float("inf"), self, "guidance", "a number, 0 or more")
         require(self.top_k is None or self.top_k >= 1, self, "top_k", "a number of tokens, 1 or more, or none")
         require(self.top_p is None or 0 < self.top_p <= 1, self, "top_p", "a probability above 0, up to 1, or none")
+
+
+def refuse_guidance(sampling: SamplingConfig) -> None:
+    """What engines say that have no second row for a window that is told less; raises ConfigError."""
+    if sampling.guidance != 1.0:
+        raise ConfigError("Songs with guidance are written on the CPU in float32: use --device cpu, or --guidance 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,20 +97,32 @@ def filter_logits(
         logits: of any temperature.
         top_k: keep the k most probable tokens and those equal to the k-th, 1 or more; None keeps all.
         top_p: of what is left keep the most probable tokens up to and including the one with which their
-            probability exceeds p; None, or more than 1, keeps all. Applied after `top_k`.
+            probability exceeds p, and those equal to it; None, or more than 1, keeps all. Applied after `top_k`.
 
     Returns:
         The logits, -inf where a token is dropped. At least one token is kept.
     """
     if top_k is not None:
-        descending = logits.sort(dim=-1, descending=True).values
         last = torch.as_tensor(top_k, device=logits.device).clamp(max=logits.shape[-1]) - 1
-        smallest_kept = descending.gather(-1, last.expand(*logits.shape[:-1], 1))
-        logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
+        logits = _from(logits, _descending(logits), last.expand(*logits.shape[:-1], 1))
     if top_p is not None:
-        descending, order = logits.sort(dim=-1, descending=True)
+        descending = _descending(logits)
         cumulative = descending.float().softmax(dim=-1).cumsum(dim=-1)  # float32: half precision loses the tail
-        dropped = torch.zeros_like(logits, dtype=torch.bool)
-        dropped[..., 1:] = cumulative[..., :-1] > top_p
-        logits = logits.masked_fill(dropped.scatter(-1, order, dropped), -torch.inf)
+        logits = _from(logits, descending, (cumulative[..., :-1] <= top_p).sum(-1, keepdim=True))
     return logits
+
+
+def _from(
+    logits: Float[Tensor, "*batch vocabulary"],
+    descending: Float[Tensor, "*batch vocabulary"],
+    last: Int64[Tensor, "*batch 1"],
+) -> Float[Tensor, "*batch vocabulary"]:
+    """The logits that are no smaller than the one at a place among them in descending order."""
+    return logits.masked_fill(logits < descending.gather(-1, last), -torch.inf)
+
+
+def _descending(logits: Float[Tensor, "*batch vocabulary"]) -> Float[Tensor, "*batch vocabulary"]:
+    """The logits sorted; NumPy sorts several numbers at once where the processor can, PyTorch one by one."""
+    if logits.device.type == "cpu" and logits.dtype == torch.float32:
+        return torch.from_numpy(np.sort(logits.detach().numpy(), axis=-1)).flip(-1)
+    return logits.sort(dim=-1, descending=True).values

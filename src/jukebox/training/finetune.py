@@ -58,8 +58,7 @@ def prior_to_finetune(config: FinetuneConfig, level: int | None, songs: Songs, s
 
 def vocabulary_of(config: FinetuneConfig, prior: PriorConfig) -> Vocabulary:
     """The names that a model knows: from its own folder, or from the lists published with a released one."""
-    own = Path(config.model) / store.VOCABULARY
-    if own.is_file():
+    if (own := _own(config.model, prior.level, store.VOCABULARY)) is not None:
         return Vocabulary.from_json(own.read_text(encoding="utf-8"))
     if prior.labels is None:
         return Vocabulary.from_songs([])
@@ -81,8 +80,7 @@ def alphabet_of(config: FinetuneConfig, prior: PriorConfig) -> LyricAlphabet | N
     """The characters that a model reads; None for one without lyrics."""
     if prior.lyrics is None:
         return None
-    own = Path(config.model) / store.ALPHABET
-    if own.is_file():
+    if (own := _own(config.model, prior.level, store.ALPHABET)) is not None:
         return LyricAlphabet.from_json(own.read_text(encoding="utf-8"))
     for alphabet in (V2_ALPHABET, V3_ALPHABET):
         if alphabet.token_count == prior.lyrics.vocabulary:
@@ -91,6 +89,15 @@ def alphabet_of(config: FinetuneConfig, prior: PriorConfig) -> LyricAlphabet | N
         f"{config.model} has no {store.ALPHABET} and reads {prior.lyrics.vocabulary} characters, as no released "
         "model does; put its alphabet beside its weights."
     )
+
+
+def _own(model: str, level: int, name: str) -> Path | None:
+    """A file of names in a model's folder, or in the one of its prior of a level; None where there is none."""
+    place = load.locate(model) if model == presets.MINI else Path(model)
+    if not place.is_dir():
+        return None
+    folders = (place, load.part_folders(place).get(f"prior_level_{level}"))
+    return next((folder / name for folder in folders if folder is not None and (folder / name).is_file()), None)
 
 
 def grow(vocabulary: Vocabulary, songs: Songs, artists: int, genres: int) -> Vocabulary:

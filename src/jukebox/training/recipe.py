@@ -91,7 +91,7 @@ class FinetuneConfig(Config):
     """Training that begins from a model instead of random weights.
 
     Args:
-        model: a folder, a .pth.tar file or the name of a released model, as everywhere.
+        model: a folder, a .pth.tar file, mini or the name of a released model, as everywhere.
         labels: where the label lists of a released model are, if `model` has no vocabulary of its own.
         new_artists, new_genres: what the row of a name that the model does not know begins as: the "mean" of all
             rows, or the row of a name that it knows.

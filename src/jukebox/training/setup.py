@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from jukebox.checkpoints import load, store
+from jukebox import presets
+from jukebox.checkpoints import load
 from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import VqvaeConfig
 from jukebox.data.shards import Tokens
@@ -102,7 +103,7 @@ def prior_parts(
     if recipe.finetune is not None:
         songs = [(song.artist, song.genre) for song in collection.songs]
         model, vocabulary = prior_to_finetune(recipe.finetune, level, songs, recipe.run.seed)
-        _check_codebooks(recipe.finetune.model, codebooks)
+        _check_codebooks(recipe.finetune.model, level, codebooks)
         words = Words(vocabulary=vocabulary, alphabet=alphabet_of(recipe.finetune, model.config))
     else:
         assert recipe.model is not None
@@ -155,11 +156,11 @@ def _check_tables(model: Prior, words: Words) -> None:
         )
 
 
-def _check_codebooks(model: str, codebooks: str) -> None:
-    """Refuse to go on from a prior of other codes than the data have."""
-    if not store.is_checkpoint(Path(model)):
+def _check_codebooks(model: str, level: int | None, codebooks: str) -> None:
+    """Refuse to go on from a prior of other codes than the data have; foreign ones do not say theirs."""
+    if not Path(model).is_dir() and model != presets.MINI:
         return
-    known = store.load(Path(model)).source.get("codebooks")
+    known = load.find_prior(model, level).source.get("codebooks")
     if known and codebooks and known != codebooks:
         raise DataError(
             f"{model} was trained on the codebooks {known}, these data have {codebooks}: tokenise them with the VQ-VAE "

@@ -56,6 +56,26 @@ def test_tuplets_and_broken_rhythm_keep_the_time() -> None:
     assert [n.duration for n in score.melody][:5] == [Fraction(1, 3)] * 3 + [Fraction(3, 2), Fraction(1, 2)]
 
 
+def test_words_belong_to_the_line_of_music_before_them() -> None:
+    score = abc("V:1\nG A |\nw: one two\nV:2\nD E |\nV:1\nB c |\nw: three four\nV:2\nG, G, |\n")
+    assert score.verses[0].text() == "one two three four"
+    assert [[n.pitch for n in part] for part in score.parts] == [[62, 64, 55, 55]]
+
+
+def test_without_a_tempo_the_usual_one_and_with_one_its_unit() -> None:
+    body = "G A B c |\nw: a b c d\n"
+    assert abc(body, HEAD.replace("Q:1/4=120\n", "")).tempos == ((Fraction(0), 100.0),)
+    assert abc(body, HEAD.replace("Q:1/4=120", "Q:1/2=50")).tempos == ((Fraction(0), 100.0),)
+
+
+def test_older_files_are_latin_1(tmp_path: Path) -> None:
+    path = tmp_path / "old.abc"
+    path.write_bytes((HEAD + "G A B c |\nw: bless- èd be he\n").encode("latin-1"))
+    (reading,) = read(path)
+    assert reading.score is not None
+    assert reading.score.verses[0].text() == "blessèd be he"
+
+
 @pytest.mark.parametrize(
     ("body", "part"),
     [

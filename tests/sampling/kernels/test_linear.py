@@ -83,7 +83,7 @@ def test_what_is_added_before() -> None:
     torch.testing.assert_close(out, made(x + own).detach(), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("letter", "RCPDLWSFET")
+@pytest.mark.parametrize("letter", ["C", "T", *(pytest.param(name, marks=pytest.mark.slow) for name in "RPDLWSFE")])
 def test_keys_and_values_are_written_where_they_belong(letter: str) -> None:
     """At every position, one for each row: into the slot of the pattern, and nowhere else."""
     config = TransformerConfig(

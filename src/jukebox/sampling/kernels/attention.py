@@ -16,6 +16,23 @@ from jukebox.sampling.kernels.rules import over, read_run, write_slot
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heads:
+    """What is done to queries and keys before they meet.
+
+    Args:
+        query_gain: [width] of their norm; None where there is none.
+        key_gain: likewise.
+        eps: of both norms.
+        rotary: whether they are turned by their position.
+    """
+
+    query_gain: Tensor | None = None
+    key_gain: Tensor | None = None
+    eps: float = 0.0
+    rotary: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What the programs of one attention have found, until the last of them joins it.
 
@@ -48,6 +65,7 @@ def attention(
     parts: Parts,
     rule: dict[str, Any],
     *,
+    heads: Heads | None = None,
     block: int | None = None,
 ) -> None:
     """Launch the attention of every row.
@@ -60,12 +78,15 @@ def attention(
         out: [rows, heads * width].
         parts: where programs leave what they have found.
         rule: constants of the pattern.
+        heads: what is done to the queries first.
         block: keys that are read at once; fewer for wide heads, whose registers would overflow.
     """
-    rows, heads, splits, width = parts.values.shape
-    over(attention_kernel, rows * heads, splits)(
-        queries, cache, scales, positions, out, parts.values, parts.stats, parts.ended, width**-0.5, queries.stride(0),
-        **rule, HEADS=heads, WIDTH=width, SPLITS=splits,
+    rows, count, splits, width = parts.values.shape
+    more = heads or Heads()
+    over(attention_kernel, rows * count, splits)(
+        queries, cache, scales, positions, out, parts.values, parts.stats, parts.ended, more.query_gain,
+        width**-0.5, queries.stride(0),
+        **rule, HEADS=count, WIDTH=width, SPLITS=splits, EPS=more.eps, ROTARY=more.rotary,
         BLOCK_S=block or (32 if width <= 256 else 16), BLOCK_D=triton.next_power_of_2(width), num_warps=4, num_stages=2,
     )  # fmt: skip
 
@@ -73,10 +94,10 @@ def attention(
 @triton.jit
 @no_type_check
 def attention_kernel(
-    queries, cache, scales, positions, out, parts, stats, ended, factor, stride,
+    queries, cache, scales, positions, out, parts, stats, ended, gain, factor, stride,
     RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
-    EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr,
-    BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr,
+    EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, EPS: tl.constexpr,
+    ROTARY: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """See `attention`."""
     item, split = tl.program_id(0), tl.program_id(1)
@@ -88,7 +109,7 @@ def attention_kernel(
     end = tl.minimum(begin + share, count)
     lanes = tl.arange(0, BLOCK_D)
     inside = lanes < WIDTH
-    query = tl.load(queries + row * stride + head * WIDTH + lanes, mask=inside, other=0.0).to(tl.float32) * factor
+    query = _head(queries + row * stride + head * WIDTH, lanes, gain, position, WIDTH, EPS, ROTARY) * factor
     peak = tl.full((), -1e30, tl.float32)
     total = tl.zeros((), tl.float32)
     values = tl.zeros((BLOCK_D,), tl.float32)
@@ -140,38 +161,78 @@ def attention_kernel(
             tl.store(ended + row * HEADS + head, 0)
 
 
-def store_pairs(made: Tensor, cache: Tensor, scales: Tensor, positions: Tensor, rule: dict[str, Any]) -> None:
-    """Write the keys and values of every row into a cache of 8 bits.
+@triton.jit
+@no_type_check
+def _head(numbers, lanes, gain, position, WIDTH: tl.constexpr, EPS: tl.constexpr, ROTARY: tl.constexpr):
+    """A query or key in float32, normalised where there is a gain, and turned by its position."""
+    inside = lanes < WIDTH
+    x = tl.load(numbers + lanes, mask=inside, other=0.0).to(tl.float32)
+    share = tl.full((), 1.0, tl.float32)
+    if gain is not None:
+        share = 1.0 / tl.sqrt(tl.sum(x * x, 0) / WIDTH + EPS)
+        x *= share * tl.load(gain + lanes, mask=inside, other=0.0).to(tl.float32)
+    if ROTARY:
+        HALF: tl.constexpr = WIDTH // 2
+        other = tl.where(lanes < HALF, lanes + HALF, lanes - HALF)
+        y = tl.load(numbers + other, mask=inside, other=0.0).to(tl.float32)
+        if gain is not None:
+            y *= share * tl.load(gain + other, mask=inside, other=0.0).to(tl.float32)
+        # 10000 ** (-i / HALF) by its logarithm.
+        angle = position.to(tl.float32) * tl.exp((lanes % HALF).to(tl.float32) * (-9.210340371976184 / HALF))
+        x = x * tl.cos(angle) + tl.where(lanes < HALF, -y, y) * tl.sin(angle)
+    return x
+
+
+def store_pairs(
+    made: Tensor,
+    cache: Tensor,
+    scales: Tensor | None,
+    positions: Tensor,
+    rule: dict[str, Any],
+    heads: Heads | None = None,
+) -> None:
+    """Write the keys and values of every row into a cache: of 8 bits, or when something is done to the keys first.
 
     Args:
         made: [rows, 3 * heads * width]: queries, keys and values.
-        cache: [rows, slots, 2, heads, width] of 8-bit integers.
-        scales: [rows, slots, 2, heads].
+        cache: [rows, slots, 2, heads, width].
+        scales: [rows, slots, 2, heads] of a cache in 8 bits.
         positions: of the keys.
         rule: constants of the pattern.
+        heads: what is done to the keys first.
     """
-    rows, _, _, heads, width = cache.shape
-    over(store_pairs_kernel, rows, 2 * heads)(
-        made, cache, scales, positions, **rule, HEADS=heads, WIDTH=width, BLOCK_D=triton.next_power_of_2(width)
-    )
+    rows, _, _, count, width = cache.shape
+    more = heads or Heads()
+    over(store_pairs_kernel, rows, 2 * count)(
+        made, cache, scales, positions, more.key_gain, **rule, HEADS=count, WIDTH=width, EPS=more.eps,
+        ROTARY=more.rotary, BLOCK_D=triton.next_power_of_2(width),
+    )  # fmt: skip
 
 
 @triton.jit
 @no_type_check
 def store_pairs_kernel(
-    made, cache, scales, positions,
+    made, cache, scales, positions, gain,
     RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
-    EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, BLOCK_D: tl.constexpr,
+    EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, EPS: tl.constexpr, ROTARY: tl.constexpr,
+    BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """See `store_pairs`."""
     row, which = tl.program_id(0).to(tl.int64), tl.program_id(1)
     lanes = tl.arange(0, BLOCK_D)
     inside = lanes < WIDTH
-    numbers = tl.load(made + row * (3 * HEADS * WIDTH) + (HEADS + which) * WIDTH + lanes, mask=inside, other=0.0)
-    numbers = numbers.to(tl.float32)
-    scale = tl.maximum(tl.max(tl.abs(numbers), 0), 1e-12) / 127
-    slot = row * SLOTS + write_slot(tl.load(positions + row), RULE, CAPACITY, LENGTH, TAIL, EMPTY)
-    steps = tl.floor(numbers / scale + 0.5)
-    steps = tl.minimum(tl.maximum(steps, -127.0), 127.0)
-    tl.store(cache + (slot * 2 * HEADS + which) * WIDTH + lanes, steps.to(tl.int8), mask=inside)
-    tl.store(scales + slot * 2 * HEADS + which, scale)
+    base = made + row * (3 * HEADS * WIDTH) + (HEADS + which) * WIDTH
+    position = tl.load(positions + row)
+    slot = row * SLOTS + write_slot(position, RULE, CAPACITY, LENGTH, TAIL, EMPTY)
+    numbers = tl.load(base + lanes, mask=inside, other=0.0).to(tl.float32)
+    if which < HEADS:
+        numbers = _head(base, lanes, gain, position, WIDTH, EPS, ROTARY)
+    place = cache + (slot * 2 * HEADS + which) * WIDTH + lanes
+    if scales is None:
+        tl.store(place, numbers.to(cache.dtype.element_ty), mask=inside)
+    else:
+        scale = tl.maximum(tl.max(tl.abs(numbers), 0), 1e-12) / 127
+        steps = tl.floor(numbers / scale + 0.5)
+        steps = tl.minimum(tl.maximum(steps, -127.0), 127.0)
+        tl.store(place, steps.to(tl.int8), mask=inside)
+        tl.store(scales + slot * 2 * HEADS + which, scale)

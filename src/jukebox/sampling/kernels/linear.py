@@ -191,8 +191,8 @@ def linear_kernel(
             bytes_ = tl.load(
                 weight + outer[:, None] * (GROUPS * HALF) + group * HALF + place[None, :], mask=wanted[:, None], other=0
             )
-            size = tl.load(step + outer * GROUPS + group, mask=wanted, other=0.0)[:, None]
-            least = tl.load(low + outer * GROUPS + group, mask=wanted, other=0.0)[:, None]
+            size = tl.load(step + outer * GROUPS + group, mask=wanted, other=0.0).to(tl.float32)[:, None]
+            least = tl.load(low + outer * GROUPS + group, mask=wanted, other=0.0).to(tl.float32)[:, None]
             for half in tl.static_range(2):
                 columns = group * BLOCK_K + half * HALF + place
                 here = there[:, None] & (columns < INNER)[None, :]

@@ -1,0 +1,170 @@
+"""What the parts of `bench/gpu.py` share: the setting of a run, a row of a table, and the clock."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(kw_only=True)
+class Limits:
+    """What the machine can do at most: measured by the first part, until then what is published for the card.
+
+    Args:
+        copy_bytes: bytes per second that a large copy reads and writes.
+        flops: multiplications and additions per second of large products in bf16.
+        flops8: in 8-bit integers.
+        float32_flops: in float32 without shortcuts.
+        stage_s: of one stage in a chain of dependent ones, in a captured graph.
+    """
+
+    copy_bytes: float
+    flops: float
+    flops8: float
+    float32_flops: float
+    stage_s: float
+
+
+# performance.md of the project, section 2, and data sheets; used for expectations where nothing was measured.
+PUBLISHED = {
+    "H200": Limits(copy_bytes=4.3e12, flops=790e12, flops8=1580e12, float32_flops=50e12, stage_s=1.3e-6),
+    "H100": Limits(copy_bytes=3.0e12, flops=790e12, flops8=1580e12, float32_flops=50e12, stage_s=1.3e-6),
+    "A100": Limits(copy_bytes=1.7e12, flops=250e12, flops8=500e12, float32_flops=19e12, stage_s=1.5e-6),
+    "4090": Limits(copy_bytes=0.93e12, flops=150e12, flops8=300e12, float32_flops=60e12, stage_s=1.5e-6),
+}
+
+
+@dataclass(kw_only=True)
+class Setting:
+    """Of one run of the benchmark.
+
+    Args:
+        device: where it runs.
+        smoke: with tiny shapes, to walk through the code.
+        limits: of the machine.
+        ends_s: when time runs out, by `time.monotonic`.
+        expect: nothing is measured, only what is expected is listed.
+        steps: seconds of a step that were measured: (prior, slots, precision).
+    """
+
+    device: torch.device
+    smoke: bool
+    limits: Limits
+    ends_s: float
+    expect: bool = False
+    steps: dict[tuple[str, int, str], float] = field(default_factory=dict)
+
+    @property
+    def left_s(self) -> float:
+        return self.ends_s - time.monotonic()
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One line of a table: what is measured, how, and what it is compared with.
+
+    Args:
+        what: in words.
+        unit: of the number.
+        measure: gives the number; None where it is not to be measured here, and `reason` says why.
+        limit: of the machine, in the same unit.
+        expected: computed in another way, where that is not the limit.
+        higher: whether more is better.
+        needs_s: how long it takes, more or less.
+        reason: why it is not measured.
+    """
+
+    what: str
+    unit: str
+    measure: Callable[[], float] | None
+    limit: float | None = None
+    expected: float | None = None
+    higher: bool = False
+    needs_s: float = 5.0
+    reason: str | None = None
+
+
+@dataclass(kw_only=True)
+class Result:
+    """A row with its number, or with the reason why there is none."""
+
+    part: str
+    what: str
+    unit: str
+    value: float | None
+    limit: float | None
+    expected: float | None
+    share: float | None
+    reason: str | None
+
+
+def measured(part: str, row: Row, setting: Setting) -> Result:
+    """The number of a row; a row that fails or has no time left says so instead."""
+    value, reason = None, row.reason
+    if setting.expect:
+        reason = "no card was there"
+    elif row.measure is None:
+        reason = reason or "cannot be measured here"
+    elif setting.left_s < (0 if setting.smoke else row.needs_s):
+        reason = "no time was left"
+    else:
+        try:
+            value = row.measure()
+        except torch.OutOfMemoryError:
+            reason = "the device has no room for it"
+        finally:
+            if setting.device.type == "cuda":
+                torch.cuda.empty_cache()
+    share = None
+    if value and row.limit:
+        share = value / row.limit if row.higher else row.limit / value
+    return Result(
+        part=part, what=row.what, unit=row.unit, value=value, limit=row.limit, expected=row.expected, share=share,
+        reason=reason,
+    )  # fmt: skip
+
+
+def line(result: Result) -> str:
+    """A row of the table."""
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.4g}"
+
+    found = number(result.value) if result.value is not None else f"not measured ({result.reason})"
+    share = "" if result.share is None else f"{result.share:.0%}"
+    return f"| {result.what} | {found} | {result.unit} | {number(result.limit)} | {number(result.expected)} | {share} |"
+
+
+HEAD = "| what | measured | unit | limit | expected | share of the limit |\n|---|---|---|---|---|---|"
+
+
+def save(folder: Path, facts: dict[str, Any], results: Iterable[Result]) -> None:
+    """`gpu.json` and `gpu.md`, as far as there are results; written after every part."""
+    found = list(results)
+    (folder / "gpu.json").write_text(json.dumps(facts | {"results": [asdict(r) for r in found]}, indent=1) + "\n")
+    lines = [f"{name}: {value}" for name, value in facts.items()]
+    for part in dict.fromkeys(result.part for result in found):
+        lines += ["", f"## {part}", "", HEAD, *(line(result) for result in found if result.part == part)]
+    (folder / "gpu.md").write_text("\n".join(lines) + "\n")
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds_of(work: Callable[[], object], device: torch.device, repeats: int = 5) -> float:
+    """Median time of one call, the device's queue included; the first call is not counted."""
+    times = []
+    for _ in range(repeats + 1):
+        synchronise(device)
+        start = time.perf_counter()
+        work()
+        synchronise(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])

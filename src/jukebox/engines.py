@@ -1,0 +1,178 @@
+"""Which engine writes a level, in which precision: chosen by the device where nobody says otherwise."""
+
+import contextlib
+import copy
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from jukebox.config import Config, PriorConfig
+from jukebox.config.base import require
+from jukebox.errors import ConfigError, DeviceError
+from jukebox.nn.host import keep_on_host
+from jukebox.nn.quantised import Bits, quantise
+from jukebox.prior.prior import Prior
+from jukebox.sampling.engine import Engine
+from jukebox.sampling.engines import engine_for
+from jukebox.sampling.graph import GraphEngine
+from jukebox.sampling.placement import Place
+from jukebox.sampling.reference import ReferenceEngine
+from jukebox.sampling.stepper import CacheBits, PlainStepper
+
+ENGINES = ("auto", "reference", "processor", "graph", "fused")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8", "int4")
+
+# From so many slots on caches are read as much as matrices are.
+_SLOTS_WITH_SMALL_CACHES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings(Config):
+    """How codes are computed. Other engines round otherwise; fewer bits cost what `docs/gpu.md` says.
+
+    Args:
+        engine: `reference`: step by step; `processor`: the same in few operations, for priors in float32 on a CPU;
+            `graph`: the steps of the first, captured; `fused`: Triton's kernels, captured. `auto`: the fastest that can
+            be used.
+        precision: of matrices. `bfloat16` is usual on a GPU, `float32` elsewhere; `int4` keeps the top prior in 4 bits
+            and the others in 8.
+        cache_bits: of keys and values: 8, or 16 for the type of the prior; None for 8 where the fused engine has 64
+            slots or more.
+    """
+
+    engine: Literal["auto", "reference", "processor", "graph", "fused"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
+    cache_bits: Literal[8, 16] | None = None
+
+    def __post_init__(self) -> None:
+        require(self.engine in ENGINES, self, "engine", f"one of {', '.join(ENGINES)}")
+        require(self.precision in PRECISIONS, self, "precision", f"one of {', '.join(PRECISIONS)}")
+        require(self.cache_bits in (None, 8, 16), self, "cache_bits", "8 or 16")
+
+    def on(self, device: torch.device, config: PriorConfig) -> "EngineSettings":
+        """The same with everything decided, but for the bits of caches.
+
+        Raises:
+            ConfigError: an engine is asked for by name that cannot be used.
+        """
+        # Cards before Ampere have no bfloat16: they compute in float32, by plain steps.
+        gpu, precision = device.type == "cuda" and _has_bfloat16(device), self.precision
+        if precision == "auto":
+            precision = "bfloat16" if gpu else "float32"
+        if precision == "int4" and config.upsampler is not None:
+            precision = "int8"
+        engine, reason = self.engine, _no_kernels(config)
+        if engine == "auto":
+            host = "processor" if precision == "float32" else "reference"
+            engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else host
+        if engine == "fused" and reason is not None:
+            raise ConfigError(f"The fused engine cannot be used: {reason}; use graph or leave it out.")
+        if self.cache_bits == 8 and engine != "fused":
+            raise ConfigError("Caches of 8 bits are the fused engine's; leave them out or use that.")
+        if engine == "processor" and (device.type != "cpu" or precision != "float32"):
+            raise ConfigError(
+                f"The processor engine computes in float32 on a CPU, not in {precision} on {device}; leave it out."
+            )
+        return replace(self, engine=engine, precision=precision)
+
+    def dtype(self, device: torch.device) -> torch.dtype:
+        """The type of everything but matrices in few bits, once `precision` is decided: 16 bits where they are fast."""
+        fast = device.type == "cuda" and _has_bfloat16(device)
+        exact = self.precision == "float32" or (not fast and self.precision != "bfloat16")
+        return torch.float32 if exact else torch.bfloat16
+
+    @property
+    def bits(self) -> Bits | None:
+        """Of the transformer's matrices where they are few."""
+        return 8 if self.precision == "int8" else 4 if self.precision == "int4" else None
+
+    def caches(self, slots: int) -> CacheBits:
+        """Bits of keys and values for so many slots; everything else is decided."""
+        if self.cache_bits is not None:
+            return self.cache_bits
+        small = self.engine == "fused" and self.precision != "float32" and slots >= _SLOTS_WITH_SMALL_CACHES
+        return 8 if small else 16
+
+
+def prepared(prior: Prior, settings: EngineSettings, device: torch.device, place: Place = "device") -> Prior:
+    """A prior on a device in the decided precision, in place; matrices are reduced there, one at a time."""
+    if settings.bits is not None:
+        quantise(prior.transformer, settings.bits, device)
+    dtype = settings.dtype(device)
+    if place == "streamed":
+        # Types first: what stays on the host is not converted later.
+        prior.to(dtype=dtype)
+        keep_on_host(prior.transformer)
+    return prior.to(device, dtype)
+
+
+def copied(prior: Prior, device: torch.device) -> Prior:
+    """A prior on another device that shares nothing with it; on the CPU in memory that a GPU copies from fast."""
+    pin = device.type == "cpu" and torch.cuda.is_available()
+
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        there = tensor.detach().to(device, non_blocking=True, copy=True)
+        return there.pin_memory() if pin else there
+
+    twins: dict[int, object] = {}
+    for tensor in [*prior.parameters(), *prior.buffers()]:
+        is_parameter = isinstance(tensor, nn.Parameter)
+        twins[id(tensor)] = nn.Parameter(moved(tensor), requires_grad=False) if is_parameter else moved(tensor)
+    return copy.deepcopy(prior, twins)
+
+
+def make_engine(prior: Prior, slots: int, settings: EngineSettings) -> Engine:
+    """An engine of the decided kind for a prepared prior."""
+    if settings.engine == "reference":
+        return ReferenceEngine(prior, slots)
+    if settings.engine == "processor":
+        return engine_for(prior, slots)
+    if settings.engine == "graph":
+        return GraphEngine(PlainStepper(prior, slots))
+    from jukebox.sampling.fused import FusedStepper
+
+    return GraphEngine(FusedStepper(prior, slots, cache_bits=settings.caches(slots)))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device)[0] >= 8
+
+
+def _no_kernels(config: PriorConfig) -> str | None:
+    """Why fused kernels cannot be used for a prior; None where they can."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed (pip install 'jukebox[gpu]')"
+    from jukebox.sampling.fused import unsupported
+
+    lacks = unsupported(config)
+    return None if lacks is None else f"its kernels do not compute {lacks}"
+
+
+@contextlib.contextmanager
+def device_errors(folder: Path | None) -> Iterator[None]:
+    """A device without room or gone becomes one sentence that says how to go on; `folder` is the session's.
+
+    Raises:
+        DeviceError: in place of PyTorch's own errors of devices; all others pass.
+    """
+    then = "" if folder is None else f" What was written is in {folder}; go on with: jukebox continue {folder}."
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            "The device has no room left for this work; give fewer --slots, a --precision of fewer bits, or --device "
+            f"cpu.{then}"
+        ) from error
+    except RuntimeError as error:
+        # PyTorch's own kind for this is newer than the oldest version that we work with; both say these words.
+        if not any(sign in str(error) for sign in ("CUDA error", "CUDA driver", "device-side assert", "cuDNN error")):
+            raise
+        reason = str(error).splitlines()[0]
+        raise DeviceError(
+            f"The device is lost ({reason}); start again, on another one with --device or on the processor.{then}"
+        ) from error

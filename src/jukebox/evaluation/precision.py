@@ -1,0 +1,90 @@
+"""What matrices and caches in fewer bits cost a prior: bits per token of the same windows, teacher-forced."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+
+from jukebox.config import ConditionDropout
+from jukebox.data.display import Display, unseen
+from jukebox.errors import ConfigError
+from jukebox.evaluation.likelihood import Likelihood, Windows, evaluate_prior
+from jukebox.nn.quantised import RoundedPairs, quantise
+from jukebox.prior.attention import SelfAttention
+from jukebox.prior.prior import Prior
+
+RUNGS = ("bfloat16", "int8", "int4", "cache8")
+"""Everything in bfloat16; matrices in 8 or 4 bits; keys and values in 8."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a precision costs.
+
+    Args:
+        name: of the precision.
+        predicted: bits of every code with it.
+        mean: bits per token more than without.
+        standard_error: of that, over windows; both saw the same, so it is of their differences.
+    """
+
+    name: str
+    predicted: Likelihood
+    mean: float
+    standard_error: float
+
+
+def parse_rungs(text: str) -> tuple[str, ...]:
+    """Precisions as in "bfloat16,int8"; raises ConfigError for one that there is not."""
+    rungs = tuple(dict.fromkeys(text.split(",")))
+    unknown = [rung for rung in rungs if rung not in RUNGS]
+    if unknown:
+        raise ConfigError(f"There is no precision {unknown[0]!r}; name some of {','.join(RUNGS)}.")
+    return rungs
+
+
+def evaluate_precisions(
+    prior: Prior,
+    windows: Windows,
+    indices: Sequence[int],
+    rungs: Sequence[str],
+    *,
+    batch: int = 1,
+    display: Display = unseen,
+) -> Iterator[Cost]:
+    """What each precision costs beside the prior as it is, which is told everything.
+
+    Args:
+        prior: in evaluation mode, in float32, on any device; left as it is.
+        windows: its windows.
+        indices: which.
+        rungs: some of `RUNGS`.
+        batch: windows at once.
+        display: shows how far it has come.
+    """
+    told = {"told everything": ConditionDropout()}
+    (exact,) = evaluate_prior(prior, windows, indices, batch=batch, rates=told, display=display)
+    for rung in rungs:
+        (found,) = evaluate_prior(
+            reduced(prior, rung), windows, indices, batch=batch, rates={rung: ConditionDropout()}, display=display
+        )
+        difference = Likelihood(name=rung, bits=found.bits - exact.bits)
+        yield Cost(name=rung, predicted=found, mean=difference.mean, standard_error=difference.standard_error)
+
+
+def reduced(prior: Prior, rung: str) -> Prior:
+    """A copy of a prior in one of `RUNGS`."""
+    twin = copy.deepcopy(prior)
+    if rung == "bfloat16":
+        return twin.to(torch.bfloat16)
+    if rung != "cache8":
+        quantise(twin.transformer, 8 if rung == "int8" else 4)
+        return twin
+    transformer = prior.config.transformer
+    for module in list(twin.transformer.modules()):
+        if isinstance(module, SelfAttention):
+            pairs = RoundedPairs(module.qkv, transformer.attention_width, transformer.heads)
+            module.qkv = cast(torch.nn.Linear, pairs)
+    return twin

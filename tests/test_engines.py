@@ -1,0 +1,124 @@
+"""Engines by choice, and what is said when a device fails; the session goes on elsewhere."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from jukebox import engines, presets
+from jukebox.cli.main import main
+from jukebox.engines import EngineSettings, copied, device_errors, make_engine, prepared
+from jukebox.errors import ConfigError, DeviceError
+from jukebox.pipeline import Jukebox, load
+from jukebox.sampling.engine import Engine
+from jukebox.sampling.graph import GraphEngine
+from jukebox.sampling.processor import ProcessorEngine
+from jukebox.sampling.reference import ReferenceEngine
+from tests.prior import models as priors
+from tests.sampling import models
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    top, upsampler = priors.ENCODER, priors.UPSAMPLER
+    assert EngineSettings().on(CPU, top) == EngineSettings(engine="processor", precision="float32")
+    assert EngineSettings(precision="int8").on(CPU, top).engine == "reference"
+    with pytest.raises(ConfigError, match="computes in float32 on a CPU, not in int8"):
+        EngineSettings(engine="processor", precision="int8").on(CPU, top)
+    monkeypatch.setattr(engines, "_no_kernels", lambda config: None)
+    monkeypatch.setattr(engines, "_has_bfloat16", lambda device: False)
+    assert EngineSettings().on(GPU, top) == EngineSettings(engine="graph", precision="float32")
+    monkeypatch.setattr(engines, "_has_bfloat16", lambda device: True)
+    assert EngineSettings().on(GPU, top) == EngineSettings(engine="fused", precision="bfloat16")
+    assert EngineSettings(precision="int4").on(GPU, top).bits == 4
+    assert EngineSettings(precision="int4").on(GPU, upsampler).bits == 8
+    decided = EngineSettings().on(GPU, top)
+    assert (decided.caches(63), decided.caches(64)) == (16, 8)
+    assert (decided.dtype(GPU), EngineSettings(precision="int8").dtype(CPU)) == (torch.bfloat16, torch.float32)
+    monkeypatch.setattr(engines, "_no_kernels", lambda config: "Triton is not installed")
+    assert EngineSettings().on(GPU, top).engine == "graph"
+    with pytest.raises(ConfigError, match="Triton is not installed"):
+        EngineSettings(engine="fused").on(GPU, top)
+    with pytest.raises(ConfigError, match="Caches of 8 bits"):
+        EngineSettings(cache_bits=8).on(GPU, top)
+
+
+@pytest.mark.parametrize("place", ["device", "streamed"])
+@pytest.mark.parametrize("precision", ["float32", "int8", "int4"])
+def test_places_change_nothing(place: str, precision: str) -> None:
+    """A prior whose matrices stay on the host, and a copy of it, write what it writes itself."""
+    from tests.sampling.test_engine import window
+
+    settings = EngineSettings(engine="graph", precision=precision).on(CPU, priors.ENCODER)  # pyright: ignore
+    found = []
+    for where in ("device", place):
+        prior = prepared(priors.build(priors.ENCODER), settings, CPU, where)  # pyright: ignore
+        made = [prior] if where == "streamed" else [prior, copied(prior, CPU)]
+        for each in made:
+            engine = make_engine(each, 1, settings)
+            engine.begin(0, window(priors.ENCODER, 1, 3))
+            found.append(engine.run(6))
+    assert all(torch.equal(found[0], each) for each in found[1:])
+
+
+def test_kinds_of_engines() -> None:
+    made = priors.build(priors.UNLABELLED)
+    assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)
+    made = priors.build(priors.UNLABELLED)
+    assert isinstance(make_engine(made, 1, EngineSettings(engine="reference", precision="float32")), ReferenceEngine)
+    assert isinstance(make_engine(made, 1, EngineSettings(engine="graph", precision="float32")), GraphEngine)
+    assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), device_errors(None):
+        raise RuntimeError("shapes do not fit")
+
+
+def test_a_device_that_fails_leaves_a_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence and exit 2, on the command line; then the session ends elsewhere as if nothing had been."""
+    monkeypatch.setattr(presets, "TINY_PRIORS", models.SHORT)
+    words = ["generate", "--model", "tiny-random", "--seconds", "0.05", "--lowest-level", "1", "--device", "cpu"]
+    words += ["--parallel-windows", "1", "--no-previews", "--format", "wav"]
+    assert main([*words, "-o", str(tmp_path / "whole")]) == 0
+    usual = Jukebox.engine
+
+    def failing(self: Jukebox, level: int, slots: int) -> Engine:
+        engine, runs = usual(self, level, slots), iter((True, level != 1))
+        run = engine.run
+
+        def once(steps: int) -> torch.Tensor:
+            if not next(runs, False):
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return run(min(steps, 3))
+
+        monkeypatch.setattr(engine, "run", once)
+        return engine
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Jukebox, "engine", failing)
+        assert main([*words, "-o", str(tmp_path / "cut")]) == 2
+    said = capsys.readouterr().err
+    assert "jukebox: The device has no room left" in said
+    assert f"go on with: jukebox continue {tmp_path / 'cut'}" in said
+    assert "Traceback" not in said
+    assert main(["continue", str(tmp_path / "cut"), "--device", "cpu", "--no-previews", "--format", "wav"]) == 0
+    assert (tmp_path / "cut" / "song.wav").read_bytes() == (tmp_path / "whole" / "song.wav").read_bytes()
+
+
+def test_a_device_that_is_lost_is_a_sentence() -> None:
+    words = r"is lost \(CUDA error: an illegal memory access\); start .* continue song"
+    with pytest.raises(DeviceError, match=words), device_errors(Path("song")):
+        raise RuntimeError("CUDA error: an illegal memory access\nmore")
+
+
+def test_the_graph_engine_writes_the_same_song(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presets, "TINY_PRIORS", models.SHORT)
+    songs = [
+        load("tiny-random", "cpu", EngineSettings(engine=engine)).generate(seconds=0.03, seed=1, lowest_level=1)
+        for engine in ("reference", "graph")
+    ]
+    assert all(torch.equal(songs[0].codes[level], songs[1].codes[level]) for level in (1, 2))
