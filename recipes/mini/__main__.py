@@ -4,12 +4,13 @@ Every stage can be killed and given again: it goes on. Each but `music` is a com
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jukebox.errors import JukeboxError
+from jukebox.errors import CheckpointError, JukeboxError
 from recipes.mini.collect import collect
 
 HERE = Path(__file__).parent
@@ -34,6 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             counts = collect(arguments.corpus, arguments.work / "songbook" / "songs", arguments.work / "music")
             print(f"{arguments.work / 'music'}: {counts['recordings']} recordings, {counts['songs']} songs")
             return 0
+        if arguments.stage == "pack":
+            runs = arguments.work / "runs"
+            if not runs.is_dir():
+                raise CheckpointError(f"{runs} does not exist; train the parts first.")
+            shutil.copyfile(HERE / "song.yaml", runs / "song.yaml")
     except JukeboxError as error:
         print(f"mini: {error}", file=sys.stderr)
         return 2
@@ -74,9 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("-w", "--work", type=Path, default=Path("mini"), help="folder for everything (mini)")
-    parser.add_argument(
-        "--corpus", type=Path, required=True, help="recordings with metadata.jsonl, scores in symbolic/"
-    )
+    corpus = "recordings with metadata.jsonl, scores in symbolic/ (corpus)"
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help=corpus)
     return parser
 
 
