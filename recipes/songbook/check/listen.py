@@ -66,11 +66,11 @@ class Listener:
         rng = np.random.default_rng(seed)
         heard_stem = np.asarray(stem / max(float(np.abs(stem).max(initial=0.0)), 1e-6) * LEVEL * 32767, dtype=np.int16)
         mean = self._mean(heard_stem)
-        words = iter(entry["lyrics_words"])
         errors: list[float] = []
         right = asked = aligned = 0
-        for start, end, text in entry["lyrics_lines"]:
-            line = [next(words) for _ in text.split(" ")]
+        for start, end, _ in entry["lyrics_lines"]:
+            # By time: two words that share a note are one entry.
+            line = [word for word in entry["lyrics_words"] if start <= word[0] and word[1] <= end]
             heard = self._align(_cut(heard_stem, start, end, LINE_MARGIN_S), [respell(w[2], "") for w in line])
             if heard is not None:
                 aligned += 1

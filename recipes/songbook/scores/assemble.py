@@ -232,8 +232,12 @@ def _syllables(chosen: list[tuple[RawNote, Fraction, Word]]) -> list[Syllable]:
 
 
 def _mended(text: str) -> str:
-    """A syllable without marks of notation fonts, and with the letter that old conversions lost in `blessèd`."""
-    return re.sub("[\ue550-\ue553‿]", " ", re.sub("\ufffd(?=d)", "è", text))
+    """A syllable without marks of notation fonts, and with the letter that old conversions lost in `blessèd`.
+
+    Two syllables of a word that share a note are one: "ex- press'd".
+    """
+    plain = re.sub("[\ue550-\ue553‿]", " ", re.sub("\ufffd(?=d)", "è", text))
+    return re.sub(r"(?<=\w)[-–—]\s+(?=\w)", "", plain)
 
 
 def _unsingable(syllables: list[Syllable]) -> str | None:

@@ -85,6 +85,19 @@ def test_the_listener_knows_spoken_words_and_not_noise(tmp_path: Path) -> None:
     assert listener.hear(sound, wrong, WORDS, seed=1).right <= 3
 
 
+@LISTENING
+def test_words_that_share_a_note_do_not_shift_the_others(tmp_path: Path) -> None:
+    """Here all ten stand in one line, and the first two are one entry."""
+    from recipes.songbook.check.listen import Listener
+
+    sound, entry = spoken(tmp_path)
+    first, second, *rest = entry["lyrics_words"]
+    entry["lyrics_words"] = [[first[0], second[1], f"{first[2]} {second[2]}"], *rest]
+    heard = Listener().hear(sound, entry, WORDS, seed=1)
+    assert (heard.asked, heard.aligned) == (8, 1)
+    assert max(np.abs(heard.start_errors_s)) < 0.3
+
+
 def test_pitch_errors_see_a_wrong_note() -> None:
     pytest.importorskip("pyworld")
     from recipes.songbook.check.measure import pitch_errors

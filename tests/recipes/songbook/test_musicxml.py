@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.songbook.scores.assemble import assemble
+from recipes.songbook.scores.assemble import _mended, assemble
 from recipes.songbook.scores.model import Score, ScoreError
 from recipes.songbook.scores.musicxml import read_musicxml
 
@@ -102,3 +102,9 @@ def test_damage_and_jumps_are_said_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "cut.xml").write_text("<score-partwise><part>")
     with pytest.raises(ScoreError, match="damaged or not MusicXML"):
         read_musicxml(tmp_path / "cut.xml")
+
+
+def test_syllables_of_a_word_that_share_a_note_are_one() -> None:
+    assert _mended("ex- press’d") == "express’d"
+    assert _mended("many a") == "many a"
+    assert _mended("night - ") == "night - "
