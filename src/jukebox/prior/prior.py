@@ -141,6 +141,15 @@ class Prior(TokenStack):
     @torch.no_grad()
     def empty_state(self, slots: int) -> PriorState:
         """The state of `slots` windows of which nothing is known yet, to be filled one by one by `fill`."""
+        conditioning = self.empty_conditioning(slots)
+        return PriorState(
+            conditioning=conditioning,
+            transformer=self.transformer.new_state(slots, encoded_lyrics=conditioning.encoded_lyrics),
+        )
+
+    @torch.no_grad()
+    def empty_conditioning(self, slots: int) -> Conditioning:
+        """The conditions of `slots` windows of which nothing is known yet, without what a transformer keeps."""
         config, start = self.config, self.token_embedding.weight.new_zeros(slots, self.config.transformer.width)
         timed = config.labels is not None and config.labels.timing_bins is not None
         added = start.new_zeros(slots, config.transformer.context, start.shape[1])
@@ -148,11 +157,8 @@ class Prior(TokenStack):
         if self.lyrics_encoder is not None:
             assert config.lyrics is not None
             encoded = start.new_zeros(slots, config.lyrics.tokens, start.shape[1])
-        return PriorState(
-            conditioning=Conditioning(
-                start=start, added=added if timed or self.upsampler is not None else None, encoded_lyrics=encoded
-            ),
-            transformer=self.transformer.new_state(slots, encoded_lyrics=encoded),
+        return Conditioning(
+            start=start, added=added if timed or self.upsampler is not None else None, encoded_lyrics=encoded
         )
 
     @torch.no_grad()

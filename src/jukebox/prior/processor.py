@@ -65,7 +65,7 @@ class ProcessorStep:
         self._places = None if prior.position_embedding is None else prior.position_embedding.weight.detach()
         assert prior.output is not None
         self._output, self._recondition = product_of(prior.output), config.recondition
-        kept = prior.empty_state(items).conditioning
+        kept = prior.empty_conditioning(items)
         self._start, self._added = kept.start, kept.added
         self._items, self._inputs = 0, torch.empty(0)
 
