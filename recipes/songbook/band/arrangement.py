@@ -98,7 +98,7 @@ def draw(score: Score, take: int, seed: int, voices: tuple[str, ...] = tuple(VOI
         intro=False,
         voice_db=round(float(rng.uniform(2, 6)), 2),
         reverb_s=round(float(rng.uniform(0.6, 1.8)), 3),
-        wet=round(float(rng.uniform(0.02, 0.08)), 3),
+        wet=round(float(rng.uniform(0.01, 0.04)), 3),
         seed=own,
     )
     if kind < A_CAPPELLA_SHARE:
