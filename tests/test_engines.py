@@ -26,6 +26,9 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
     assert EngineSettings(precision="int8").on(CPU, top).engine == "reference"
     with pytest.raises(ConfigError, match="computes in float32 on a CPU, not in int8"):
         EngineSettings(engine="processor", precision="int8").on(CPU, top)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ConfigError, match="runs on a GPU, not on cpu"):
+        EngineSettings(engine="fused").on(CPU, top)
     monkeypatch.setattr(engines, "_no_kernels", lambda config: None)
     monkeypatch.setattr(engines, "_has_bfloat16", lambda device: False)
     assert EngineSettings().on(GPU, top) == EngineSettings(engine="graph", precision="float32")

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import importlib.util
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,8 @@ class EngineSettings(Config):
         if engine == "auto":
             host = "processor" if precision == "float32" else "reference"
             engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else host
+        if engine == "fused" and device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+            raise ConfigError(f"The fused engine runs on a GPU, not on {device}; leave it out.")
         if engine == "fused" and reason is not None:
             raise ConfigError(f"The fused engine cannot be used: {reason}; use graph or leave it out.")
         if self.cache_bits == 8 and engine != "fused":
