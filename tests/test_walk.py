@@ -9,6 +9,7 @@ import torch
 
 from jukebox.audio.io import Writer, read
 from jukebox.cli.main import main
+from tests.commands import refused
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 RATE, SECONDS = 8000, 2
@@ -31,16 +32,6 @@ def do(*words: object) -> None:
 def samples_of(song: Path) -> int:
     """The length of the song in a session's folder."""
     return read(song / "song.flac", sample_rate=RATE).shape[-1]
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """The one sentence of a command that is refused."""
-    capsys.readouterr()
-    assert main([str(word) for word in words]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("jukebox: ")
-    assert error.count("\n") == 1
-    return error
 
 
 @pytest.fixture(scope="module")

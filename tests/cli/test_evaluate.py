@@ -17,6 +17,7 @@ from jukebox.data.prepare import PrepareConfig, prepare
 from jukebox.data.shards import Tokens
 from jukebox.data.tokenize import TokenizeConfig, tokenize
 from jukebox.prior.initialise import new_prior
+from tests import commands
 from tests.data.collections import RATE, music, save_tiny
 
 
@@ -73,12 +74,7 @@ def run(folder: Path, *words: object) -> dict:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    capsys.readouterr()
-    assert main(["evaluate", *map(str, words)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("jukebox: ")
-    assert error.count("\n") == 1
-    return error
+    return commands.refused(capsys, "evaluate", *words)
 
 
 def test_reconstruction(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

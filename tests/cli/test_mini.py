@@ -12,6 +12,7 @@ from jukebox.cli.main import main
 from jukebox.models import find
 from jukebox.sampling.request import SongRequest
 from tests import mini
+from tests.commands import refused
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +23,6 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(presets, "MINI_FOLDER", folder)
         assert main(["weights", "pack", str(runs), "-o", str(folder)]) == 0
         yield folder
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    capsys.readouterr()
-    assert main([str(word) for word in words]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("jukebox: ")
-    assert error.count("\n") == 1
-    return error
 
 
 def test_without_any_option_there_is_a_song(

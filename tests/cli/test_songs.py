@@ -10,6 +10,7 @@ from jukebox.audio.io import probe, read, read_tags
 from jukebox.checkpoints.codes import load_codes
 from jukebox.cli.main import main
 from jukebox.sampling.request import LevelSettings, SongRequest
+from tests.commands import refused
 from tests.sampling import models
 
 
@@ -21,16 +22,6 @@ def short_windows() -> Iterator[None]:
 
 
 MODEL = ["--model", "tiny-random", "--seconds", "0.05", "--seed", "2"]
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """Run a command that must fail, and return its one sentence."""
-    capsys.readouterr()
-    assert main([str(word) for word in words]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("jukebox: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 def test_a_song_its_repetition_its_upsampling_and_more_of_it(

@@ -8,6 +8,7 @@ import torch
 from jukebox.audio.io import probe, read, read_tags, write
 from jukebox.checkpoints.codes import load_codes
 from jukebox.cli.main import main
+from tests.commands import refused
 
 RATE = 44100
 
@@ -19,16 +20,6 @@ def song(tmp_path: Path) -> Path:
     sound = 0.3 * torch.randn(2, 3 * 48000 + 77, generator=torch.Generator().manual_seed(0))
     write(path, sound, 48000)
     return path
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """Run a command that must fail, and return its one sentence."""
-    capsys.readouterr()
-    assert main([str(word) for word in words]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("jukebox: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 def test_codes_and_back_have_the_length_of_the_recording(song: Path, tmp_path: Path) -> None:

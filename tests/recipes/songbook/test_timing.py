@@ -55,12 +55,17 @@ def spoken_as(draw: DataObject) -> object:
     return speak
 
 
+def planned(syllables: list[SungSyllable], data: DataObject) -> list[timing.TimedPhrase]:
+    """The phrases of syllables whose phones are anything."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "speak", spoken_as(data))
+        return timing.plan(syllables)
+
+
 @settings(max_examples=25, deadline=None)
 @given(sung(), st.data())
 def test_phones_follow_each_other_and_vowels_stand_on_notes(syllables: list[SungSyllable], data: DataObject) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timing, "speak", spoken_as(data))
-        phrases = timing.plan(syllables)
+    phrases = planned(syllables, data)
     phones = [phone for phrase in phrases for phone in phrase.phones]
     assert all(phone.end_s > phone.start_s for phone in phones)
     assert all(after.start_s >= before.end_s - NEAR for before, after in itertools.pairwise(phones))
@@ -84,9 +89,7 @@ def test_phones_follow_each_other_and_vowels_stand_on_notes(syllables: list[Sung
 @settings(max_examples=12, deadline=None)
 @given(sung(), st.data())
 def test_words_and_syllables_are_all_there_in_order(syllables: list[SungSyllable], data: DataObject) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timing, "speak", spoken_as(data))
-        phrases = timing.plan(syllables)
+    phrases = planned(syllables, data)
     written = [s for phrase in phrases for s in phrase.syllables]
     assert [s.text for s in written] == [s.text for s in syllables]
     assert all(s.end_s >= s.start_s - NEAR for s in written)
