@@ -20,7 +20,7 @@ def test_rungs_by_name() -> None:
 def test_costs_are_differences_of_the_same_windows() -> None:
     prior = models.build(models.UNLABELLED)
     exact = evaluate_prior(prior, Source(prior), range(5))[0]
-    costs = list(evaluate_precisions(prior, Source(prior), range(5), ("int4",), batch=2))
+    costs = list(evaluate_precisions(prior, Source(prior), range(5), ("int4",), exact, batch=2))
     assert [cost.name for cost in costs] == ["int4"]
     means = (costs[0].predicted.bits - exact.bits).mean(1)
     assert costs[0].mean == pytest.approx(means.mean(), rel=1e-3)

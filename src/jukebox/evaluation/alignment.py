@@ -10,9 +10,8 @@ from torch import Tensor
 
 from jukebox.data.display import Display, unseen
 from jukebox.data.windows import TokenCrop
-from jukebox.evaluation.likelihood import Windows
+from jukebox.evaluation.likelihood import Windows, conditions_for
 from jukebox.evaluation.parts import Parts
-from jukebox.prior.conditions import conditions_of
 from jukebox.prior.prior import Prior
 from jukebox.prior.transformer import Wanted
 
@@ -105,7 +104,7 @@ def attention_of(prior: Prior, crop: TokenCrop) -> dict[int, Attention]:
     """The attention of every code of a window to its lyric tokens, by layer."""
     device = prior.token_embedding.weight.device
     wanted = Wanted(attention=frozenset(lyric_layers(prior)))
-    output = prior(crop.codes[None].to(device), conditions_of([crop.labels], prior.config).to(device), wanted=wanted)
+    output = prior(crop.codes[None].to(device), conditions_for([crop], prior.config).to(device), wanted=wanted)
     return {layer: weights[0, :, -len(crop.codes) :].cpu() for layer, weights in output.lyric_attention.items()}
 
 

@@ -1,5 +1,6 @@
 """The clips of a collection of sound, embedded: a dataset, a folder of files, or a dataset through a VQ-VAE."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,38 +73,31 @@ def embed_folder(folder: Path, sample_rate: int, most: int, seed: int, display: 
         raise DataError(f"{folder} is neither a dataset nor a folder with sound files; name one.")
     order = np.random.default_rng(seed).permutation(len(files))
     each = -(-most // len(files))
-    embeddings, songs = [], []
-    with display("embedding", len(files), "files") as advance:
-        for index in order:
-            for embedding in _clips(files[index], sample_rate, each):
-                embeddings.append(embedding)
-                songs.append(str(files[index]))
-            advance(1)
-    if not embeddings:
+    found = embed_files([files[index] for index in order], sample_rate, display, most=each)
+    if not found.embeddings:
         raise DataError(f"{folder} has no sound file with a clip of {clip_samples(1)} s that is not silent.")
-    return Embedded(embeddings=embeddings[:most], songs=songs[:most], sample_rate=sample_rate)
+    return Embedded(embeddings=found.embeddings[:most], songs=found.songs[:most], sample_rate=sample_rate)
 
 
-def embed_files(files: Sequence[Path], sample_rate: int, display: Display) -> Embedded:
-    """Every clip of some sound files; raises AudioError for one that is damaged."""
+def embed_files(files: Sequence[Path], sample_rate: int, display: Display, most: int | None = None) -> Embedded:
+    """The clips of some sound files, at most so many of each; raises AudioError for one that is damaged."""
     embeddings, songs = [], []
     with display("embedding", len(files), "files") as advance:
         for path in files:
-            found = list(_clips(path, sample_rate, -1))
+            found = list(itertools.islice(_clips(path, sample_rate), most))
             embeddings += found
             songs += [str(path)] * len(found)
             advance(1)
     return Embedded(embeddings=embeddings, songs=songs, sample_rate=sample_rate)
 
 
-def _clips(path: Path, sample_rate: int, most: int) -> Iterator[Float64[np.ndarray, " features"]]:
+def _clips(path: Path, sample_rate: int) -> Iterator[Float64[np.ndarray, " features"]]:
     length = clip_samples(sample_rate)
     for block in stream(path, sample_rate=sample_rate, block_samples=length):
         sound = mix_down(block)
-        if most == 0 or sound.shape[1] < length:
+        if sound.shape[1] < length:
             return
         if sound.abs().max() > SILENCE_PEAK:
-            most -= 1
             yield embed(sound, sample_rate)
 
 

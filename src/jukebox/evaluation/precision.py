@@ -50,6 +50,7 @@ def evaluate_precisions(
     windows: Windows,
     indices: Sequence[int],
     rungs: Sequence[str],
+    exact: Likelihood,
     *,
     batch: int = 1,
     display: Display = unseen,
@@ -61,11 +62,10 @@ def evaluate_precisions(
         windows: its windows.
         indices: which.
         rungs: some of `RUNGS`.
+        exact: what the prior says as it is, told everything.
         batch: windows at once.
         display: shows how far it has come.
     """
-    told = {"told everything": ConditionDropout()}
-    (exact,) = evaluate_prior(prior, windows, indices, batch=batch, rates=told, display=display)
     for rung in rungs:
         (found,) = evaluate_prior(
             reduced(prior, rung), windows, indices, batch=batch, rates={rung: ConditionDropout()}, display=display

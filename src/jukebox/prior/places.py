@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from jukebox.prior.cache import Columns, Ends, Layout, Ring, layout, slots_of
+from jukebox.prior.cache import Columns, Ends, Layout, Ring, layout
 from jukebox.prior.patterns import Pattern, PreviousRow
+from jukebox.prior.runs import Runs
 
 Positions = Int64[Tensor, "steps items"]
 
@@ -46,18 +47,18 @@ def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tenso
         positions: of each item, by step.
         cache: [kinds, items, heads, slots, head width], of as many items or more.
     """
-    kept, heads, items = layout(pattern, context), cache.shape[2], positions.shape[1]
+    heads, items, rule = cache.shape[2], positions.shape[1], Runs.of(pattern, context)
     # [kinds, items, heads]: the number of each run of all slots.
     runs = torch.arange(cache[..., 0, 0].numel()).view(cache.shape[:3])[:, :items]
-    slots = _slot(pattern, kept, positions)
-    write = runs.transpose(0, 1) * slots_of(pattern, context) + slots[..., None, None]
-    keys, groups, group = _looked_at(pattern, kept, positions)
+    write = runs.transpose(0, 1) * rule.slots + rule.write(positions)[..., None, None]
+    keys = _looked_at(pattern, layout(pattern, context), positions)
     count = pattern.empty_keys + keys.shape[-1]
     read: list[int | Tensor] = [0] * len(positions)
-    if groups > 1:
-        each = (runs * groups + group[:, None, :, None]).flatten(1).unbind()
-        same, first = (group == group[:, :1]).all(1).tolist(), (group[:, 0] * count).tolist()
-        read = [begin if alike else mixed for begin, alike, mixed in zip(first, same, each, strict=True)]
+    if rule.kind in ("previous", "column"):
+        first = rule.first(positions)
+        each = (runs * (rule.capacity // count) + first[:, None, :, None] // count).flatten(1).unbind()
+        same, begins = (first == first[:, :1]).all(1).tolist(), first[:, 0].tolist()
+        read = [begin if alike else mixed for begin, alike, mixed in zip(begins, same, each, strict=True)]
     queries = positions[..., None]
     visible = F.pad(pattern.sees(queries, keys) & (keys >= 0), (pattern.empty_keys, 0), value=True)
     blind = queries < pattern.blind
@@ -74,26 +75,15 @@ def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tenso
     )
 
 
-def _slot(pattern: Pattern, kept: Layout, positions: Positions) -> Positions:
-    """The slot of each position; of one that is not kept the last, which nobody reads."""
-    if isinstance(kept, Ends):
-        inside = torch.where(kept.keeps(positions), kept.slot(positions), kept.capacity)
-        return pattern.empty_keys + inside
-    return kept.slot(positions)
-
-
-def _looked_at(
-    pattern: Pattern, kept: Layout, positions: Positions
-) -> tuple[Int64[Tensor, "#steps #items keys"], int, Positions]:
-    """The positions of the keys that are looked at, how many runs of slots there are, and which run holds them."""
+def _looked_at(pattern: Pattern, kept: Layout, positions: Positions) -> Int64[Tensor, "#steps #items keys"]:
+    """The positions of the keys that are looked at."""
     if isinstance(kept, Columns):
-        column = positions % kept.stride
-        return column[..., None] + torch.arange(kept.rows) * kept.stride, kept.stride, column
+        return (positions % kept.stride)[..., None] + torch.arange(kept.rows) * kept.stride
     if isinstance(pattern, PreviousRow):
         row = positions // pattern.length - 1
-        return (row * pattern.length)[..., None] + torch.arange(pattern.length), 2, row % 2
+        return (row * pattern.length)[..., None] + torch.arange(pattern.length)
     if isinstance(kept, Ring):
-        return kept.position(torch.arange(kept.capacity), positions[..., None]), 1, positions
+        return kept.position(torch.arange(kept.capacity), positions[..., None])
     assert isinstance(kept, Ends)
     # All of them wherever the items are: another number would round otherwise.
-    return kept.position(torch.arange(kept.capacity))[None, None], 1, positions
+    return kept.position(torch.arange(kept.capacity))[None, None]
