@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from jukebox import presets
+from jukebox.audio.io import Writer
 from jukebox.checkpoints import files
 from jukebox.cli.main import main
 from jukebox.errors import CheckpointError
@@ -157,6 +159,23 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
     found, _, new = finish(jukebox, folder)
     assert found == expected
     assert new > 0
+
+
+def test_what_a_kill_left_unfinished_is_removed(jukebox: Jukebox, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    folder = tmp_path / "song"
+    stop_after(jukebox, folder, 5)
+    previews = folder / "previews"
+    previews.mkdir(exist_ok=True)
+    with Writer(previews / "song.level_2.flac", channels=1, sample_rate=44100) as writer:
+        writer.write(torch.zeros(1, 100))
+        (unfinished,) = previews.glob(".*")
+    unfinished.mkdir()  # as if the process had been killed in the block
+    (unfinished / "sound.flac").write_bytes(b"half")
+    (folder / "codes" / ".level_2.safetensors.0123.part").write_bytes(b"half")
+    assert len([*folder.rglob("*.part")]) == 2
+    (previews / "song.level_2.flac").unlink()
+    assert finish(jukebox, folder)[0] == expected
+    assert not [*folder.rglob("*.part")]
 
 
 def test_a_second_process_is_refused(jukebox: Jukebox, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ class Writer:
 
     def __enter__(self) -> "Writer":
         with self._library_errors():
-            self._folder = TemporaryDirectory(dir=self.path.parent, prefix=f".{self.path.stem[:40]}.")
+            self._folder = TemporaryDirectory(dir=self.path.parent, prefix=f".{self.path.stem[:40]}.", suffix=".part")
         try:
             with self._library_errors():
                 self._encoder = self._new_encoder()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jukebox.checkpoints.files import replacing
+from jukebox.checkpoints.files import remove_unfinished, replacing
 from jukebox.errors import DataError
 from jukebox.sampling.checked import load_json, load_tensors, save_json, save_tensors
 from jukebox.sampling.plan import Beginning, LevelPlan
@@ -70,6 +70,8 @@ class Session:
             raise DataError(
                 f"{self.folder} cannot be written ({error.strerror or error}); choose another place."
             ) from error
+        for folder in (self.folder, self.folder / CODES, self.folder / PREVIEWS):
+            remove_unfinished(folder)
         return self
 
     def __exit__(
