@@ -189,15 +189,26 @@ class PriorRecipe(Recipe):
 
     Args:
         model: what it is; None to take it from `finetune`.
-        vqvae: whose codes it learns: needed for a data set of sound, and for sound in the log.
+        vqvae: whose codes it learns: needed for a data set of sound, for sound in the log and for `embed_codebooks`.
+        embed_codebooks: begin the tables of codes as features of the VQ-VAE's vectors, near where these are near, with
+            this standard deviation; None for random tables. It saves a new prior most of its first steps.
         alignment: also teach one head which word is being sung; None for not.
     """
 
     model: PriorConfig | None = None
     vqvae: str | None = None
+    embed_codebooks: float | None = None
     alignment: AlignmentConfig | None = None
 
     def __post_init__(self) -> None:
         _one_origin(self)
+        if self.embed_codebooks is not None:
+            require(self.embed_codebooks > 0, self, "embed_codebooks", "a number above 0, or null")
+            if self.model is None or self.vqvae is None:
+                missing = "model" if self.model is None else "vqvae"
+                raise ConfigError(
+                    f"PriorRecipe has embed_codebooks and no {missing}; it is for a new model of the codes of a VQ-VAE "
+                    "that is named."
+                )
         if self.model is not None and self.alignment is not None:
             self.model.alignment_head()

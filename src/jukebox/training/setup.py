@@ -12,6 +12,7 @@ from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import VqvaeConfig
 from jukebox.data.shards import Tokens
 from jukebox.errors import ConfigError, DataError, TrainingError
+from jukebox.prior.codebook_features import embed_codebooks
 from jukebox.prior.initialise import new_prior
 from jukebox.prior.prior import Prior
 from jukebox.training import checkpoint, data_sources
@@ -109,6 +110,9 @@ def prior_parts(
         assert recipe.model is not None
         generator = torch.Generator().manual_seed(recipe.run.seed)
         model = new_prior(recipe.model, generator)
+        if recipe.embed_codebooks is not None:
+            assert vqvae is not None
+            _embed_codebooks(model, vqvae, recipe.embed_codebooks, generator)
         words = Words(vocabulary=collection.vocabulary, alphabet=collection.alphabet)
         _check_tables(model, words)
     collection = data_sources.with_words(collection, words)
@@ -122,6 +126,18 @@ def prior_parts(
             )
     sources = data_sources.code_sources(recipe.data, collection, model.config, vqvae, say)
     return model, words, sources, codebooks
+
+
+def _embed_codebooks(model: Prior, vqvae: VQVAE, deviation: float, generator: torch.Generator) -> None:
+    """Begin the tables of codes as features of the codebooks; refuses those of another size."""
+    level, size = model.config.level, model.config.codebook_size
+    if vqvae.config.codebook.size != size or level + (model.upsampler is not None) >= vqvae.config.levels:
+        raise ConfigError(
+            f"PriorConfig has level {level} and codebook_size {size}; the VQ-VAE has {vqvae.config.levels} levels of "
+            f"{vqvae.config.codebook.size} codes: name the one whose codes are learnt."
+        )
+    above = None if model.upsampler is None else vqvae.vectors(level + 1).to(generator.device)
+    embed_codebooks(model, vqvae.vectors(level).to(generator.device), above, deviation, generator)
 
 
 def at_level(recipe: PriorRecipe, level: int | None) -> PriorRecipe:
