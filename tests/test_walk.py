@@ -52,7 +52,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vqvae = ("train", "vqvae", RECIPES / "tiny_vqvae.yaml", f"data.path={place / 'dataset'}")
     do(*vqvae, *VQVAE.split(), *RUN, "-o", runs / "vqvae")
     do("data", "tokenize", place / "dataset", "-o", place / "tokens", "--model", runs / "vqvae" / "model", *alone)
-    codes = (f"data.path={place / 'tokens'}", f"vqvae={runs / 'vqvae' / 'model'}", *RUN, *PRIOR.split())
+    codes = (
+        f"data.path={place / 'tokens'}",
+        f"vqvae={runs / 'vqvae' / 'model'}",
+        "embed_codebooks=0.2",
+        *RUN,
+        *PRIOR.split(),
+    )
     do("train", "prior", RECIPES / "tiny_prior.yaml", "--level", 2, *codes, *TOP.split(), "-o", runs / "top")
     for name, level in (("middle", 1), ("bottom", 0)):
         upsampler = (*UPSAMPLER.split(), f"model.level={level}", "--level", level)

@@ -75,6 +75,14 @@ def test_mistakes_are_named(text: str, settings: list[str], message: str, tmp_pa
     assert message in str(caught.value)
 
 
+def test_tables_of_codes_need_a_vqvae_and_a_new_model(tmp_path: Path) -> None:
+    data = "data: {path: codes}\nrun: {steps: 4, batch: 2}\nembed_codebooks: 0.2\n"
+    with pytest.raises(ConfigError, match="embed_codebooks and no model"):
+        read_recipe(write(tmp_path, data + "finetune: {model: 5b}\n"), PriorRecipe)
+    with pytest.raises(ConfigError, match="embed_codebooks is -1.0; expected a number above 0"):
+        read_recipe(write(tmp_path, data + "finetune: {model: 5b}\n"), PriorRecipe, ["embed_codebooks=-1.0"])
+
+
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_recipe(tmp_path / "none.yaml", VqvaeRecipe)
