@@ -16,7 +16,7 @@ from jukebox.prior.conditions import Conditions
 from jukebox.training import lora
 from jukebox.training.finetune import alphabet_of, freeze, grow, merged_tensors, prior_to_finetune
 from jukebox.training.loop import RunFolder, Trainer
-from jukebox.training.recipe import FinetuneConfig, LoraConfig
+from jukebox.training.recipe import FinetuneConfig, LoraConfig, VqvaeRecipe
 from jukebox.training.vqvae_task import VqvaeTask
 from jukebox.training.workers import ALONE
 from jukebox.vqvae.losses import Bandwidth
@@ -149,11 +149,14 @@ def test_frozen_parts_stay(base: Path) -> None:
 def test_a_frozen_encoder_keeps_its_codes_while_its_decoder_learns(tmp_path: Path) -> None:
     base = vqvae_trainer(tmp_path / "base", steps=3)
     base.train()
-    before = {name: tensor.clone() for name, tensor in base.task.model.state_dict().items()}
-    recipe = replace(base.recipe, run=run_config(steps=4, save_every_steps=4))
-    freeze(base.task.model, FinetuneConfig(model="x", frozen=("encoders.1.*",)), 0)
-    task = VqvaeTask(base.task.model, recipe, base.task.bandwidth, base.task.device)
-    Trainer(recipe, task, base.sources, RunFolder(path=tmp_path / "more"), say=quiet).train()
+    learnt, recipe = base.task, base.recipe
+    assert isinstance(learnt, VqvaeTask)
+    assert isinstance(recipe, VqvaeRecipe)
+    before = {name: tensor.clone() for name, tensor in learnt.model.state_dict().items()}
+    freeze(learnt.model, FinetuneConfig(model="x", frozen=("encoders.1.*",)), 0)
+    more = replace(recipe, run=run_config(steps=4, save_every_steps=4))
+    task = VqvaeTask(learnt.model, more, learnt.bandwidth, learnt.device)
+    Trainer(more, task, base.sources, RunFolder(path=tmp_path / "more"), say=quiet).train()
     kept = {name for name, tensor in task.model.state_dict().items() if torch.equal(tensor, before[name])}
     assert {name for name in before if name.startswith(("encoders.1", "codebooks.1.vectors"))} <= kept
     assert not [name for name in kept if name.startswith(("decoders.1", "encoders.0", "codebooks.0"))]
