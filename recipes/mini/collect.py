@@ -1,4 +1,4 @@
-"""The music mini learns from, as folders for `jukebox data prepare`: recordings with the songbook, and its voices alone."""
+"""The music mini learns from, as folders for `jukebox data prepare`: everything, and the voices alone."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
