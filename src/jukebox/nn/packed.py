@@ -21,7 +21,8 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        bias = None if linear.bias is None else linear.bias.detach()
+        # A copy: of what was packed nothing is held, nor of a file that it lies in.
+        bias = None if linear.bias is None else linear.bias.detach().clone()
         self.product = _product(linear.weight.detach().contiguous(), bias)
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
