@@ -143,6 +143,21 @@ def test_a_level_is_believed_after_a_while(jukebox: Jukebox) -> None:
         assert event.left_s == pytest.approx(end_s - now_s, rel=1e-6, abs=1e-9)
 
 
+def test_a_slow_beginning_is_forgotten(jukebox: Jukebox) -> None:
+    """A minute for the first step, in which kernels are compiled, is not expected of all that follow."""
+    plan, clock = jukebox.plan(REQUEST), Clock(1e-5)
+    events = written(jukebox, plan, dict.fromkeys(range(3), clock), 4, {})
+    next(events)
+    clock.now_s += 60
+    found = list(events)
+    began_s, end_s = found[0][1], found[-1][1]
+    assert found[0][0].left_s > 3 * (end_s - began_s)
+    later = [(event, now_s) for event, now_s in found if began_s + 180 < now_s < end_s]
+    assert later
+    for event, now_s in later:
+        assert event.left_s == pytest.approx(end_s - now_s, rel=0.05)
+
+
 def test_steps_of_chains_that_wait_for_each_other() -> None:
     assert steps_of([], 3) == 0
     assert steps_of([5, 5, 5, 5], 2) == 10

@@ -2,10 +2,12 @@
 
 Work is counted in operations: a step of a prior costs its matrices once for being read and once for each row that it
 writes. What is left of every level is known in these from the plan, so that one speed serves levels that differ in
-tokens, widths and windows at once; each level's own speed takes over as soon as there is one.
+tokens, widths and windows at once; each level's own speed takes over as soon as there is one. What was long ago counts
+less: kernels that were compiled for the first step, another process that had the machine.
 """
 
 import heapq
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -25,6 +27,9 @@ _READING_ELSEWHERE = 8.0
 
 # What an operation took in the level before counts for so long in a new one, less and less.
 _TRUST_S = 3.0
+
+# What was measured so long ago counts e times less than what is measured now.
+_MEMORY_S = 30.0
 
 
 def reading_rows(device: torch.device) -> float:
@@ -58,20 +63,24 @@ class Meter:
         """A level's engine is there, and writes these from now on."""
         self._plan, self._strands = plan, strands
         self._written = self._before = sum(len(strand.written) for strand in strands)
-        self._whole, self._began_s = self._left(), self._clock()
+        self._began_s = self._seen_s = self._clock()
+        self._left, self._done, self._spent_s = self._work_left(), 0.0, 0.0
         later = self._levels[self._levels.index(plan) + 1 :]
         self._later = sum(self._unbegun(each) for each in later)
         self._earlier_s = self._cost_s
 
     def progress(self, new: int) -> Progress:
         """So many more codes are written."""
-        plan, spent_s = self._plan, max(self._clock() - self._began_s, 1e-9)
-        self._written += new
-        left = self._left()
-        own_s = spent_s / (self._whole - left)
+        plan, now_s, left = self._plan, self._clock(), self._work_left()
+        fade = math.exp((self._seen_s - now_s) / _MEMORY_S)
+        self._spent_s = self._spent_s * fade + now_s - self._seen_s
+        self._done = self._done * fade + self._left - left
+        self._seen_s, self._left = now_s, left
+        own_s, passed_s = self._spent_s / self._done, max(now_s - self._began_s, 1e-9)
         earlier_s = own_s if self._earlier_s is None else self._earlier_s
-        self._cost_s = own_s + max(0.0, 1.0 - spent_s / _TRUST_S) * (earlier_s - own_s)
-        rate = (self._written - self._before) / spent_s
+        self._cost_s = own_s + max(0.0, 1.0 - passed_s / _TRUST_S) * (earlier_s - own_s)
+        self._written += new
+        rate = (self._written - self._before) / passed_s
         done = sum(strand.windows_done for strand in self._strands)
         return Progress(
             level=plan.level,
@@ -84,7 +93,7 @@ class Meter:
             left_s=(left + self._later) * self._cost_s,
         )
 
-    def _left(self) -> float:
+    def _work_left(self) -> float:
         """Operations that the present level has still to do."""
         lengths = [strand.left for strand in self._strands]
         return self._work(self._plan, lengths, sum(strand.unread for strand in self._strands))
