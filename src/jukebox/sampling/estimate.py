@@ -21,7 +21,7 @@ Needs = Callable[[int, int], Need]
 """Memory that the prior of a level needs for so many rows of a step: windows at once, or twice as many."""
 
 AtBest = Callable[[int, int], tuple[float, float]]
-"""Seconds of a step of a level for so many windows: by memory and arithmetic alone, and with what stages cost."""
+"""Seconds of a step of a level with so many rows: by memory and arithmetic alone, and with what stages cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,10 @@ def estimate(
     lines.append(f"Memory: {size_text(most)} at most, of {there} free: it {'fits' if fits else 'does not fit'}.")
     lines.append(f"Time expected on this machine: {_duration(total_s)}" + ("" if fits else " for the levels that fit"))
     if at_best is not None:
-        times = [(found.tokens / found.slots, at_best(found.level, found.slots)) for found in levels]
+        times = [
+            (found.tokens / found.slots, at_best(found.level, level.sampling.rows * found.slots))
+            for level, found in zip(plan.levels, levels, strict=True)
+        ]
         least, staged = (_duration(sum(steps * each[index] for steps, each in times)) for index in range(2))
         lines.append(f"By the limits of this card at least {least}; {staged} with the cost of dependent stages.")
     return "\n".join([*plan.notes, *lines])
