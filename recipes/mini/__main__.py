@@ -65,7 +65,8 @@ def _commands(work: Path, corpus: Path) -> dict[str, list[str]]:
         "songs": [*songs, "--hours", "3", "--seed", "1"],
         "data": jukebox("data", "prepare", work / "music", "-o", data),
         "vqvae": jukebox("train", "vqvae", HERE / "vqvae.yaml", f"data.path={data}", "-o", runs / "vqvae"),
-        "tokens": jukebox("data", "tokenize", data, "-o", codes, "--model", vqvae),
+        # Files of some 17 MB: a machine that takes a little at a time can be given them one by one.
+        "tokens": jukebox("data", "tokenize", data, "-o", codes, "--model", vqvae, "--shard-seconds", "1200"),
         **{name: prior(name) for name in ("top", "middle", "bottom")},
         "pack": jukebox("weights", "pack", runs, "-o", work / "mini"),
     }
