@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
 # Plain tensors [time, channels] and images [1, channels, 1, time] of the same memory: checking each would slow tests.
 Rows = Tensor
@@ -53,7 +54,7 @@ def add_kernel_gradient(
     given, like = _image(outer, line), total[0, :, :, None, None]
     for tap, own in enumerate(total):
         seen = _image(rows[tap * distance : tap * distance + len(outer)], line)
-        own += torch.nn.grad.conv2d_weight(seen, like.shape, given, dilation=2)[:, :, 0, 0]
+        own += conv2d_weight(seen, like.shape, given, dilation=2)[:, :, 0, 0]
 
 
 def gather(room: Rows, source: Rows, start: int, stop: int, distance: int) -> tuple[Rows, int]:
