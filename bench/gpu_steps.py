@@ -91,7 +91,8 @@ def step_seconds(
     )
     engine = GraphEngine(stepper, capture=False if way == "eager" else None)
     table, half = stepper.table, config.transformer.context // 2
-    table.positions[:] = torch.arange(slots, device=setting.device) % 64 + half - 64 if half > 64 else half
+    places = torch.arange(slots, device=setting.device)[:, None]
+    table.positions[:] = places % 64 + half - 64 if half > 64 else half
     table.moves[:], table.noisy[:] = 1, 1.0
     count = 1 if setting.smoke else stepper.launches[0] if way != "eager" else 4
     start = table.positions.clone()

@@ -1,6 +1,7 @@
 """`python -m recipes.mini STAGE`: one stage after another, from raw data to the weights of mini.
 
-Every stage can be killed and given again: it goes on. Each but `music` is a command of Jukebox, which is printed.
+Every stage can be killed and given again: it goes on. Each but `music` is one or two commands of Jukebox, which are
+printed.
 """
 
 import argparse
@@ -11,16 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jukebox.errors import CheckpointError, JukeboxError
-from recipes.mini.collect import collect
+from recipes.mini.collect import collect, collect_voices
 
 HERE = Path(__file__).parent
 STAGES = {
     "songs": "sing the scores of the corpus: a songbook",
-    "music": "gather the free recordings and the songbook in one folder",
-    "data": "decode them once",
+    "music": "gather the free recordings and the songbook in one folder, its voices alone in another",
+    "data": "decode both once",
     "vqvae": "train the VQ-VAE",
     "tokens": "encode everything",
-    "top": "train the prior of the top level, which reads lyrics",
+    "top": "train the prior of the top level, which reads lyrics, on the voices",
     "middle": "train the upsampler to the middle level",
     "bottom": "train the upsampler to the bottom level",
     "pack": "half precision, all parts in one folder",
@@ -32,8 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, extra = _parser().parse_known_args(argv)
     try:
         if arguments.stage == "music":
-            counts = collect(arguments.corpus, arguments.work / "songbook" / "songs", arguments.work / "music")
-            print(f"{arguments.work / 'music'}: {counts['recordings']} recordings, {counts['songs']} songs")
+            songs, music, voices = (arguments.work / name for name in ("songbook/songs", "music", "voices"))
+            counts = collect(arguments.corpus, songs, music)
+            print(f"{music}: {counts['recordings']} recordings, {counts['songs']} songs")
+            print(f"{voices}: {collect_voices(songs, voices)} songs")
             return 0
         if arguments.stage == "pack":
             runs = arguments.work / "runs"
@@ -43,31 +46,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JukeboxError as error:
         print(f"mini: {error}", file=sys.stderr)
         return 2
-    words = [*_commands(arguments.work, arguments.corpus)[arguments.stage], *extra]
-    print(" ".join(words), flush=True)
-    return subprocess.run([sys.executable, "-m", *words], check=False).returncode
+    for command in _commands(arguments.work, arguments.corpus)[arguments.stage]:
+        words = [*command, *extra]
+        print(" ".join(words), flush=True)
+        code = subprocess.run([sys.executable, "-m", *words], check=False).returncode
+        if code:
+            return code
+    return 0
 
 
-def _commands(work: Path, corpus: Path) -> dict[str, list[str]]:
-    """The module and words of each stage."""
-    runs, codes, data = work / "runs", work / "codes", work / "data"
+def _commands(work: Path, corpus: Path) -> dict[str, list[list[str]]]:
+    """The modules and words of each stage."""
+    runs = work / "runs"
     vqvae = runs / "vqvae" / "model"
 
-    def prior(name: str) -> list[str]:
+    def prior(name: str, codes: Path) -> list[list[str]]:
         recipe = ["jukebox.cli.main", "train", "prior", str(HERE / f"{name}.yaml")]
-        return [*recipe, f"data.path={codes}", f"vqvae={vqvae}", "-o", str(runs / name)]
+        return [[*recipe, f"data.path={codes}", f"vqvae={vqvae}", "-o", str(runs / name)]]
 
     def jukebox(*parts: object) -> list[str]:
         return ["jukebox.cli.main", *map(str, parts)]
 
+    def tokenize(data: Path, codes: Path) -> list[str]:
+        # Files of some 17 MB: a machine that takes a little at a time can be given them one by one.
+        return jukebox("data", "tokenize", data, "-o", codes, "--model", vqvae, "--shard-seconds", 1200)
+
+    music, voices, data, voices_data, codes, voices_codes = (
+        work / name for name in ("music", "voices", "data", "voices_data", "codes", "voices_codes")
+    )
+
     songs = ["recipes.songbook", "render", str(corpus / "symbolic"), "-o", str(work / "songbook")]
+    sound = f"data.path={data}"
     return {
-        "songs": [*songs, "--hours", "3", "--seed", "1"],
-        "data": jukebox("data", "prepare", work / "music", "-o", data),
-        "vqvae": jukebox("train", "vqvae", HERE / "vqvae.yaml", f"data.path={data}", "-o", runs / "vqvae"),
-        "tokens": jukebox("data", "tokenize", data, "-o", codes, "--model", vqvae),
-        **{name: prior(name) for name in ("top", "middle", "bottom")},
-        "pack": jukebox("weights", "pack", runs, "-o", work / "mini"),
+        "songs": [[*songs, "--hours", "3", "--seed", "1"]],
+        "data": [
+            jukebox("data", "prepare", music, "-o", data),
+            jukebox("data", "prepare", voices, "-o", voices_data),
+        ],
+        "vqvae": [jukebox("train", "vqvae", HERE / "vqvae.yaml", sound, "-o", runs / "vqvae")],
+        "tokens": [tokenize(data, codes), tokenize(voices_data, voices_codes)],
+        "top": prior("top", voices_codes),
+        "middle": prior("middle", codes),
+        "bottom": prior("bottom", codes),
+        "pack": [jukebox("weights", "pack", runs, "-o", work / "mini")],
     }
 
 

@@ -1,7 +1,7 @@
-"""The music mini learns from, as one folder for `jukebox data prepare`: free recordings and the songbook."""
+"""The music mini learns from, as folders for `jukebox data prepare`: everything, and the voices alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ HELD_OUT = {
 BULKY = ("notes", "syllables", "pitch_cents", "pitch_step_s", "arrangement")
 """What the songbook knows of a song and no stage of mini reads."""
 
+ACCOMPANIED = " with "
+"""What stands in the songbook between a singer's name and the instrument's."""
+
 METADATA = "metadata.jsonl"
 
 
@@ -43,14 +46,37 @@ def collect(corpus: Path, songbook: Path, out: Path) -> dict[str, int]:
     """
     recordings = [_recording(entry) for entry in _entries(corpus) if str(entry.get("licence")).startswith(FREE)]
     sung = [_sung(entry) for entry in _entries(songbook)]
+    _write(out, {"corpus": corpus, "songbook": songbook}, [*recordings, *sung])
+    return {"recordings": len(recordings), "songs": len(sung)}
+
+
+def collect_voices(songbook: Path, out: Path) -> int:
+    """Write `out`: the songbook's voices without what accompanies them, each under the name of the singer.
+
+    Args:
+        songbook: the `songs` folder of a songbook; `stems` lies beside it.
+        out: made if it is not there.
+
+    Returns:
+        How many songs there are.
+
+    Raises:
+        DataError: the metadata file is missing or damaged.
+    """
+    voices = [_voice(entry) for entry in _entries(songbook)]
+    _write(out, {"stems": songbook.parent / "stems"}, voices)
+    return len(voices)
+
+
+def _write(out: Path, folders: Mapping[str, Path], entries: Iterable[dict[str, Any]]) -> None:
+    """Links to folders, and the metadata of what is in them."""
     out.mkdir(parents=True, exist_ok=True)
-    for name, folder in (("corpus", corpus), ("songbook", songbook)):
+    for name, folder in folders.items():
         link = out / name
         link.unlink(missing_ok=True)
         link.symlink_to(folder.resolve(), target_is_directory=True)
     with replacing(out / METADATA) as temporary:
-        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in [*recordings, *sung]), encoding="utf-8")
-    return {"recordings": len(recordings), "songs": len(sung)}
+        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
 
 
 def _recording(entry: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +86,12 @@ def _recording(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _sung(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in BULKY} | {"path": f"songbook/{entry['path']}"}
+
+
+def _voice(entry: dict[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in entry.items() if name not in (*BULKY, "stem", "accompaniment")}
+    singer = entry["artist"].partition(ACCOMPANIED)[0]
+    return known | {"path": f"stems/{Path(entry['stem']).name}", "artist": singer}
 
 
 def _entries(folder: Path) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,7 +7,10 @@ import torch
 from jukebox import presets
 from jukebox.checkpoints import huggingface, load, openai, store
 from jukebox.errors import CheckpointError, ConfigError
+from jukebox.nn.packed import PackedLinear
 from tests.checkpoints import cases
+from tests.prior import models as priors
+from tests.sampling import test_engine as engines
 
 
 @pytest.fixture
@@ -41,6 +45,24 @@ def test_loading_copies_nothing(tmp_path):
     imported = saved(tmp_path / "vqvae")
     module = load.build_vqvae(imported.config, imported.tensors)
     assert all(tensor.data_ptr() == imported.tensors[n].data_ptr() for n, tensor in module.state_dict().items())
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what a process holds")
+def test_a_packed_prior_lets_go_of_its_file(tmp_path):
+    """Neither biases nor embeddings keep the matrices of the file in memory; where none was packed all stay there."""
+
+    def holds_file():
+        return str(tmp_path) in Path("/proc/self/maps").read_text()
+
+    for half in (True, False):
+        folder = tmp_path / str(half)
+        store.save(folder, engines.prior(priors.ENCODER, half).state_dict(), priors.ENCODER, source={"origin": "test"})
+        prior = load.load_prior(folder)
+        assert holds_file()
+        prior.pack()
+        assert holds_file() == (not any(isinstance(module, PackedLinear) for module in prior.modules()))
+        del prior
+        assert not holds_file()
 
 
 def test_tiny_is_always_the_same_and_codes_differ():

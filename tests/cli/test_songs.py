@@ -57,6 +57,18 @@ def test_a_song_its_repetition_its_upsampling_and_more_of_it(
     assert (len(codes[2]), len(codes[1])) == (24, 96)
 
 
+def test_a_longer_take_is_that_of_a_longer_song(tmp_path: Path) -> None:
+    """`continue --item` goes on with the take's own noise, as `upsample --item` does."""
+    takes = ["--takes", "2", "--total", "1", "--lowest-level", "2", "--no-previews", "--format", "wav", "-o"]
+    assert main(["generate", *MODEL, *takes, str(tmp_path / "short")]) == 0
+    assert main(["generate", *MODEL, "--seconds", "0.07", *takes, str(tmp_path / "long")]) == 0
+    longer = ["--item", "song_take_1", "--seconds", "0.07", "-o", str(tmp_path / "longer")]
+    assert main(["continue", str(tmp_path / "short"), *longer]) == 0
+    found, expected = (load_codes(tmp_path / name / "song_take_1.codes").codes[2] for name in ("longer", "long"))
+    assert found.tolist() == expected.tolist()
+    assert len(found) == 24
+
+
 def test_an_estimate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "song"
     assert main(["generate", *MODEL, "--estimate", "-o", str(folder)]) == 0

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from jukebox.config import PriorConfig
+from jukebox.nn.packed import packed, product_of
 from jukebox.prior.prior import PriorState
 from jukebox.prior.processor import ProcessorStep
 from jukebox.prior.step import rows_for
@@ -75,9 +76,26 @@ def test_unions_are_left_to_the_prior() -> None:
     assert not ProcessorStep.fits(models.build(kind("(RC)P")))
 
 
-def test_rows_leave_no_piece_of_one_or_two() -> None:
+def test_rows_leave_no_piece_of_one_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of six, as FBGEMM cuts with AVX2: those of three or more round alike."""
+    monkeypatch.setattr("jukebox.prior.step.rows_are_alike", lambda: False)
     for items in range(1, 100):
         rows = rows_for(items)
         assert items <= rows <= items + 3
         assert rows % 3 == 0 or rows == 4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("half", [True, False])
+def test_a_row_of_a_step_does_not_depend_on_how_many_there_are(half: bool) -> None:
+    """On this machine, whatever its instructions: packed products and others, a vector in every row."""
+    random = torch.Generator().manual_seed(1)
+    for inner, outer in ((33, 70), (128, 96), (512, 48)):
+        linear = torch.nn.Linear(inner, outer)
+        linear.weight.copy_(torch.randn(outer, inner, generator=random))
+        product = product_of(packed(linear.half().float() if half else linear))
+        vector, first = torch.randn(1, inner, generator=random), None
+        for items in range(1, 40):
+            rows = product(vector.repeat(rows_for(items), 1))
+            first = rows[:1] if first is None else first
+            assert torch.equal(rows, first.expand_as(rows)), (inner, items)

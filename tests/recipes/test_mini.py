@@ -12,7 +12,7 @@ from jukebox.sampling.request import SongRequest
 from jukebox.training.recipe import PriorRecipe, VqvaeRecipe
 from jukebox.training.recipe_file import read_recipe
 from recipes.mini import __main__ as stages
-from recipes.mini.collect import collect
+from recipes.mini.collect import collect, collect_voices
 
 
 def entries(folder: Path, *rows: dict[str, object]) -> Path:
@@ -42,6 +42,21 @@ def test_only_free_recordings_are_gathered_and_some_are_held_out(tmp_path: Path)
     assert "notes" not in rows[2]
 
 
+def test_voices_are_gathered_under_the_names_of_their_singers(tmp_path: Path) -> None:
+    sung = {"path": "b.flac", "stem": "../stems/b.flac", "title": "Hymn", "split": "train", "notes": [1]}
+    rows = [sung | {"artist": "Sally Alto"}, sung | {"artist": "Kevin Bass with Choir", "accompaniment": "x.flac"}]
+    (tmp_path / "songbook").mkdir()
+    songs = entries(tmp_path / "songbook" / "songs", *rows)
+    assert collect_voices(songs, tmp_path / "voices") == 2
+    found = [json.loads(line) for line in (tmp_path / "voices" / "metadata.jsonl").read_text().splitlines()]
+    assert [(row["path"], row["artist"]) for row in found] == [
+        ("stems/b.flac", "Sally Alto"),
+        ("stems/b.flac", "Kevin Bass"),
+    ]
+    assert not {"stem", "accompaniment", "notes"} & found[1].keys()
+    assert (tmp_path / "voices" / "stems").resolve() == tmp_path / "songbook" / "stems"
+
+
 def test_a_folder_without_metadata_is_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         collect(tmp_path, tmp_path, tmp_path / "music")
@@ -53,7 +68,7 @@ def test_a_folder_without_metadata_is_refused_in_a_sentence(tmp_path: Path, caps
 def test_stages_are_commands_and_recipes_fit_each_other() -> None:
     commands = stages._commands(Path("work"), Path("corpus"))
     for stage in set(stages.STAGES) - {"songs", "music"}:
-        assert commands[stage][1] in COMMANDS
+        assert all(words[1] in COMMANDS for words in commands[stage])
     vqvae = read_recipe(stages.HERE / "vqvae.yaml", VqvaeRecipe).model
     assert isinstance(vqvae, VqvaeConfig)
     assert vqvae.hops == (8, 32, 128)

@@ -1,5 +1,6 @@
 """Laws of an engine: what is in a slot depends on nothing but its window."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -7,13 +8,14 @@ import torch
 from torch import Tensor
 
 from jukebox.config import ConditionDropout, PriorConfig
-from jukebox.errors import ConfigError
 from jukebox.prior.conditions import Conditions, unconditioned
 from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window, listened
+from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.noise import gumbel, noise_key
 from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
+from jukebox.sampling.stepper import PlainStepper
 from jukebox.sampling.token import SamplingConfig
 from tests.prior import models
 
@@ -21,7 +23,7 @@ WARM = SamplingConfig(temperature=0.9)
 LENGTH = models.CODES
 ENGINES = (ReferenceEngine, ProcessorEngine)
 each_engine = pytest.mark.parametrize("kind", ENGINES)
-Kind = type[ReferenceEngine] | type[ProcessorEngine]
+Kind = Callable[[Prior, int], Engine]
 
 
 def prior(config: PriorConfig, half: bool = True) -> Prior:
@@ -51,6 +53,24 @@ def window(config: PriorConfig, index: int, known: int = 0, sampling: SamplingCo
         key=noise_key(7, index, config.level),
         sampling=sampling,
     )
+
+
+def guided(config: PriorConfig) -> PriorConfig:
+    """The same, trained with hidden conditions."""
+    return replace(config, condition_dropout=ConditionDropout(artist=0.1, genre=0.1, lyrics=0.1))
+
+
+def logits_of(model: Prior, codes: Tensor, conditions: Conditions) -> Tensor:
+    """Of every code of a window, raw codes, one step after another."""
+    tokens = model.layout.tokens(listened(codes)[None], conditions.lyrics)
+    tokens[0, model.layout.prefix :] = codes + model.layout.shift
+    with torch.no_grad():
+        state, seen = model.new_state(conditions, 1), []
+        for position in range(tokens.shape[1]):
+            output = model.extend(tokens[:, max(0, position - 1)][:, None], state)
+            state = output.state
+            seen.append(output.logits[:, 0])
+    return torch.cat(seen)[model.layout.prefix :]
 
 
 def alone(kind: Kind, config: PriorConfig, given: Window, half: bool = True) -> Tensor:
@@ -97,17 +117,8 @@ def test_the_engine_draws_what_the_whole_window_says(name: str, kind: Kind) -> N
     config = models.ALL[name]
     given = window(config, 1, known=4)
     codes = alone(kind, config, given)
-    whole = torch.cat([given.known, codes])[None]
     model = prior(config)
-    tokens = model.layout.tokens(listened(whole), given.conditions.lyrics)
-    tokens[0, model.layout.prefix :] = whole[0] + model.layout.shift
-    with torch.no_grad():
-        state, seen = model.new_state(given.conditions, 1), []
-        for position in range(tokens.shape[1]):
-            output = model.extend(tokens[:, max(0, position - 1)][:, None], state)
-            state = output.state
-            seen.append(output.logits[:, 0])
-    logits = torch.cat(seen)[model.layout.prefix :] / WARM.temperature
+    logits = logits_of(model, torch.cat([given.known, codes]), given.conditions) / WARM.temperature
     places = given.start + torch.arange(LENGTH)
     noise = gumbel(torch.tensor([given.key]).expand(LENGTH), places, logits.shape[-1])
     best = (logits + noise).topk(2).values
@@ -136,33 +147,47 @@ def test_greedy_slots_take_the_largest(kind: Kind) -> None:
     assert not torch.equal(found[0], alone(kind, config, window(config, 0)))
 
 
-def test_guidance_moves_logits_away_from_those_that_are_told_less() -> None:
+def graph(prior: Prior, slots: int) -> GraphEngine:
+    """The engine of captured graphs with plain steps."""
+    return GraphEngine(PlainStepper(prior, slots))
+
+
+@pytest.mark.parametrize("kind", [*ENGINES, graph])
+@pytest.mark.parametrize(("name", "known"), [("encoder", 4), ("joint", 0)])
+def test_guidance_moves_logits_away_from_those_that_are_told_less(name: str, known: int, kind: Kind) -> None:
     """Drawn from what both say of the same codes; 0 asks without conditions; the same in any company."""
-    config = replace(models.ENCODER, condition_dropout=ConditionDropout(artist=0.1, genre=0.1, lyrics=0.1))
-    given = window(config, 1, known=4)
+    config = guided(models.ALL[name])
+    given = window(config, 1, known)
     less = replace(given, conditions=unconditioned(given.conditions, config.condition_dropout))
     without = replace(given, sampling=replace(WARM, guidance=0.0))
-    assert torch.equal(alone(ProcessorEngine, config, without), alone(ProcessorEngine, config, less))
+    assert torch.equal(alone(kind, config, without), alone(kind, config, less))
     strong = replace(given, sampling=replace(WARM, guidance=3.0))
-    codes = alone(ProcessorEngine, config, strong)
-    model, whole = prior(config), torch.cat([given.known, codes])[None]
-    with torch.no_grad():
-        told, untold = (model(whole, each.conditions).logits[0, 4:] for each in (given, less))
+    codes = alone(kind, config, strong)
+    model, whole = prior(config), torch.cat([given.known, codes])
+    told, untold = (logits_of(model, whole, each.conditions)[known:] for each in (given, less))
     logits = (untold + 3.0 * (told - untold)) / WARM.temperature
-    noise = gumbel(torch.tensor([given.key]).expand(len(codes)), given.start + torch.arange(4, LENGTH), 10)
+    places = given.start + torch.arange(known, LENGTH)
+    noise = gumbel(torch.tensor([given.key]).expand(len(codes)), places, logits.shape[1])
     best = (logits + noise).topk(2).values
     assert float((best[:, 0] - best[:, 1]).min()) > 1e-3
-    assert torch.equal((logits + noise).argmax(-1), codes)
-    engine = ProcessorEngine(prior(config), 3)
+    assert torch.equal((logits + noise).argmax(-1) - model.layout.shift, codes)
+    engine = kind(prior(config), 3)
     others = [replace(window(config, index), sampling=strong.sampling) for index in (0, 2)]
     engine.begin(2, others[0])
-    engine.begin(0, strong)
+    engine.begin(0, replace(strong, replay=codes[:1]))
     engine.run(2)
     engine.end(2)
     engine.begin(1, others[1])
-    assert torch.equal(engine.run(LENGTH - 6)[0], codes[2:])
+    assert torch.equal(engine.run(LENGTH - known - 2)[0], codes[2:])
 
 
-def test_the_reference_does_not_guide() -> None:
-    with pytest.raises(ConfigError, match="with guidance are written on the CPU"):
-        alone(ReferenceEngine, models.ENCODER, window(models.ENCODER, 0, sampling=SamplingConfig(guidance=2.0)))
+def test_an_engine_that_guided_goes_on_without() -> None:
+    config, given = guided(models.ENCODER), window(models.ENCODER, 1, known=4)
+    expected = alone(ReferenceEngine, config, given)
+    for kind in (*ENGINES, graph):
+        engine: Engine = kind(prior(config), 2)
+        engine.begin(1, replace(given, sampling=replace(WARM, guidance=2.0)))
+        engine.run(1)
+        engine.end(1)
+        engine.begin(0, given)
+        assert torch.equal(engine.run(len(expected))[0], expected)

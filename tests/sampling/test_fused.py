@@ -15,9 +15,10 @@ from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.noise import gumbel
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import CacheBits
+from jukebox.sampling.token import SamplingConfig
 from tests.prior import models
 from tests.sampling.kernels.machine import DEVICE
-from tests.sampling.test_engine import alone, prior, window
+from tests.sampling.test_engine import alone, guided, prior, window
 from tests.sampling.test_graph import SETTINGS
 
 KNOWN = (0, 5, 9)
@@ -43,6 +44,18 @@ def test_they_write_what_the_reference_writes(name: str) -> None:
     found = torch.cat([engine.run(1), engine.run(STEPS - 1)], 1)
     for slot, codes in enumerate(expected):
         assert torch.equal(found[slot], codes), slot
+
+
+def test_they_guide_as_the_reference_does() -> None:
+    """Two rows for each window, which read other words; caches of 8 bits, whose one state both rows are read into."""
+    config, sampling = guided(models.ENCODER), SamplingConfig(temperature=0.9, guidance=3.0)
+    given = [window(config, index, known, sampling) for index, known in enumerate((0, 9))]
+    expected = torch.stack([alone(ReferenceEngine, config, each)[:STEPS] for each in given])
+    for cache_bits in (16, 8):
+        engine = GraphEngine(FusedStepper(prior(config).to(DEVICE), 2, cache_bits=cache_bits))
+        for slot, each in enumerate(given):
+            engine.begin(slot, each)
+        assert torch.equal(engine.run(STEPS), expected), cache_bits
 
 
 @pytest.mark.parametrize(("bits", "cache_bits"), [(16, 16), (8, 16), (4, 16), (8, 8)])

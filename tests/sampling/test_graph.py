@@ -1,5 +1,7 @@
 """The engine of captured graphs, with capture turned off, writes what the reference engine writes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import PlainStepper
 from jukebox.sampling.token import SamplingConfig
 from tests.prior import models
-from tests.sampling.test_engine import LENGTH, alone, prior, window
+from tests.sampling.test_engine import LENGTH, alone, guided, prior, window
 
 SETTINGS = (
     SamplingConfig(temperature=0.9),
@@ -17,13 +19,15 @@ SETTINGS = (
     SamplingConfig(top_k=3),
     SamplingConfig(temperature=1.1, top_k=7, top_p=0.8),
 )
+GUIDED = tuple(replace(each, guidance=0.5 + index) for index, each in enumerate(SETTINGS))
+CASES = [*((name, SETTINGS) for name in models.ALL), ("encoder", GUIDED), ("joint", GUIDED)]
 
 
-@pytest.mark.parametrize("name", models.ALL)
-def test_it_writes_what_the_reference_writes(name: str) -> None:
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_it_writes_what_the_reference_writes(name: str, settings: tuple[SamplingConfig, ...]) -> None:
     """Four windows at four places, each with settings of its own; slots are refilled as windows end; bit for bit."""
-    config = models.ALL[name]
-    given = [window(config, index, known, SETTINGS[index]) for index, known in enumerate((0, 5, 3, 9))]
+    config = guided(models.ALL[name])
+    given = [window(config, index, known, settings[index]) for index, known in enumerate((0, 5, 3, 9))]
     expected = [alone(ReferenceEngine, config, each) for each in given]
     engine: Engine = GraphEngine(PlainStepper(prior(config), 2))
     assert isinstance(engine, Engine)
@@ -76,14 +80,14 @@ def test_launches_are_few() -> None:
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-@pytest.mark.parametrize("name", models.ALL)
-def test_captured_steps_are_the_steps(name: str) -> None:
-    """On a GPU, captured and not: the same codes, bit for bit."""
-    config = models.ALL[name]
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_captured_steps_are_the_steps(name: str, settings: tuple[SamplingConfig, ...]) -> None:
+    """On a GPU, captured and not, guided or not: the same codes, bit for bit."""
+    config = guided(models.ALL[name])
     found = []
     for capture in (False, True):
         engine = GraphEngine(PlainStepper(prior(config).cuda(), 3), capture=capture)
         for slot, known in enumerate((0, 5, 9)):
-            engine.begin(slot, window(config, slot, known, SETTINGS[slot]))
+            engine.begin(slot, window(config, slot, known, settings[slot]))
         found.append(torch.cat([engine.run(3), engine.run(LENGTH - 12)], 1))
     assert torch.equal(*found)

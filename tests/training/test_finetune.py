@@ -15,13 +15,15 @@ from jukebox.labels.vocabulary import Vocabulary
 from jukebox.prior.conditions import Conditions
 from jukebox.training import lora
 from jukebox.training.finetune import alphabet_of, freeze, grow, merged_tensors, prior_to_finetune
-from jukebox.training.recipe import FinetuneConfig, LoraConfig
+from jukebox.training.loop import RunFolder, Trainer
+from jukebox.training.recipe import FinetuneConfig, LoraConfig, VqvaeRecipe
+from jukebox.training.vqvae_task import VqvaeTask
 from jukebox.training.workers import ALONE
 from jukebox.vqvae.losses import Bandwidth
 from jukebox.vqvae.vqvae import VQVAE
 from tests import mini
 from tests.prior.models import ENCODER, UPSAMPLER, build, codes, conditions
-from tests.training.small import VQVAE_CONFIG, quiet
+from tests.training.small import VQVAE_CONFIG, quiet, run_config, vqvae_trainer
 
 SONGS = [(f"artist {i}", f"genre {i}") for i in range(1, 7)]
 VOCABULARY = Vocabulary.from_songs([*SONGS[:5], ("artist 6", "genre 4")])
@@ -142,6 +144,22 @@ def test_frozen_parts_stay(base: Path) -> None:
     model, _ = prior_to_finetune(FinetuneConfig(model=str(base), frozen=("transformer.*",)), None, [], seed=0)
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == {name for name, _ in model.named_parameters() if name.startswith("transformer.")}
+
+
+def test_a_frozen_encoder_keeps_its_codes_while_its_decoder_learns(tmp_path: Path) -> None:
+    base = vqvae_trainer(tmp_path / "base", steps=3)
+    base.train()
+    learnt, recipe = base.task, base.recipe
+    assert isinstance(learnt, VqvaeTask)
+    assert isinstance(recipe, VqvaeRecipe)
+    before = {name: tensor.clone() for name, tensor in learnt.model.state_dict().items()}
+    freeze(learnt.model, FinetuneConfig(model="x", frozen=("encoders.1.*",)), 0)
+    more = replace(recipe, run=run_config(steps=4, save_every_steps=4))
+    task = VqvaeTask(learnt.model, more, learnt.bandwidth, learnt.device)
+    Trainer(more, task, base.sources, RunFolder(path=tmp_path / "more"), say=quiet).train()
+    kept = {name for name, tensor in task.model.state_dict().items() if torch.equal(tensor, before[name])}
+    assert {name for name in before if name.startswith(("encoders.1", "codebooks.1.vectors"))} <= kept
+    assert not [name for name in kept if name.startswith(("decoders.1", "encoders.0", "codebooks.0"))]
 
 
 @pytest.mark.parametrize(

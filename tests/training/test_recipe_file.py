@@ -79,7 +79,7 @@ def test_tables_of_codes_need_a_vqvae_and_a_new_model(tmp_path: Path) -> None:
     data = "data: {path: codes}\nrun: {steps: 4, batch: 2}\nembed_codebooks: 0.2\n"
     with pytest.raises(ConfigError, match="embed_codebooks and no model"):
         read_recipe(write(tmp_path, data + "finetune: {model: 5b}\n"), PriorRecipe)
-    with pytest.raises(ConfigError, match="embed_codebooks is -1.0; expected a number above 0"):
+    with pytest.raises(ConfigError, match=r"embed_codebooks is -1\.0; expected a number above 0"):
         read_recipe(write(tmp_path, data + "finetune: {model: 5b}\n"), PriorRecipe, ["embed_codebooks=-1.0"])
 
 

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = given_codes(arguments, arguments.session, parse_list("--levels", arguments.levels, levels) or None)
     fields_there = {field.name: getattr(there, field.name) for field in fields(there)}
     if arguments.item is not None:
-        song, _ = chosen_item(there, arguments.item, arguments.session)
-        fields_there |= {"songs": (there.songs[song],), "takes": 1, "first_take": 0}
+        song, take = chosen_item(there, arguments.item, arguments.session)
+        fields_there |= {"songs": (there.songs[song],), "takes": 1, "first_take": take}
     changes |= {"given": given, "prime": None, "seconds": arguments.seconds}
     return write(jukebox, check_folder(output), SongRequest(**(fields_there | changes)), arguments)

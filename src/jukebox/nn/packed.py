@@ -21,7 +21,8 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        bias = None if linear.bias is None else linear.bias.detach()
+        # A copy: of what was packed nothing is held, nor of a file that it lies in.
+        bias = None if linear.bias is None else linear.bias.detach().clone()
         self.product = _product(linear.weight.detach().contiguous(), bias)
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
@@ -59,6 +60,21 @@ def product_of(linear: nn.Module) -> Product:
     assert isinstance(linear, nn.Linear)
     weight, bias = linear.weight.detach(), None if linear.bias is None else linear.bias.detach()
     return lambda x: F.linear(x, weight, bias)
+
+
+@cache
+def rows_are_alike() -> bool:
+    """Whether a row of a packed product is the same bits among four or any more: with AVX-512, but not with AVX2.
+
+    Tried once, with one vector in all rows: which instructions are used is FBGEMM's own choice.
+    """
+    if not _supported():
+        return False
+    random = torch.Generator().manual_seed(0)
+    product = _product(torch.randn(16, 64, generator=random).half().float(), None)
+    vector = torch.randn(1, 64, generator=random)
+    found = [product(vector.repeat(rows, 1)) for rows in range(4, 40)]
+    return all(torch.equal(each, found[0][:1].expand_as(each)) for each in found)
 
 
 def _product(weight: Tensor, bias: Tensor | None) -> Product:

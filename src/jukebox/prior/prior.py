@@ -152,14 +152,13 @@ class Prior(TokenStack):
         """The conditions of `slots` windows of which nothing is known yet, without what a transformer keeps."""
         config, start = self.config, self.token_embedding.weight.new_zeros(slots, self.config.transformer.width)
         timed = config.labels is not None and config.labels.timing_bins is not None
-        added = start.new_zeros(slots, config.transformer.context, start.shape[1])
-        encoded = None
+        added = encoded = None
+        if timed or self.upsampler is not None:
+            added = start.new_zeros(slots, config.transformer.context, start.shape[1])
         if self.lyrics_encoder is not None:
             assert config.lyrics is not None
             encoded = start.new_zeros(slots, config.lyrics.tokens, start.shape[1])
-        return Conditioning(
-            start=start, added=added if timed or self.upsampler is not None else None, encoded_lyrics=encoded
-        )
+        return Conditioning(start=start, added=added, encoded_lyrics=encoded)
 
     @torch.no_grad()
     def fill(self, item: PriorState, conditions: Conditions) -> None:
@@ -218,12 +217,20 @@ class Prior(TokenStack):
 
     def pack(self) -> None:
         """Make the prior one for inference only: matrices are packed where that loses nothing (`nn.packed`)."""
+        whole = self._numbers()
         if self.output is None:
             # Tied: what gives logits is packed, what embeds stays.
             output = nn.Linear(*reversed(self.token_embedding.weight.shape), bias=False, device="meta")
             output.weight = self.token_embedding.weight
             self.output = packed(output)
         pack(self)
+        if self._numbers() < whole // 2:
+            # A file that the parameters lie in stays in memory as long as one of them does.
+            for parameter in self.parameters():
+                parameter.data = parameter.data.clone()
+
+    def _numbers(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
 
     def condition(self, conditions: Conditions, batch: int, *, recompute: bool = False) -> Conditioning:
         """The conditions of `batch` windows as vectors.

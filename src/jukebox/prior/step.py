@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from jukebox.nn.packed import rows_are_alike
 from jukebox.prior import softmax
 from jukebox.prior.cache import Columns, Ends, Ring, TransformerState, layout, slots_of
 from jukebox.prior.patterns import Pattern
@@ -23,7 +24,9 @@ def rows_for(items: int) -> int:
     Products of one to three rows go through other kernels, which round otherwise. So do one or two that are left when
     a packed product is cut into pieces of six, as FBGEMM does with AVX2: of a multiple of three none are.
     """
-    return _LEAST_ROWS if items <= _LEAST_ROWS else -(-items // 3) * 3
+    if items <= _LEAST_ROWS:
+        return _LEAST_ROWS
+    return items if rows_are_alike() else -(-items // 3) * 3
 
 
 # Layers that keep everything read it in pieces of so many slots, up to the furthest item.

@@ -8,7 +8,7 @@ import torch
 
 from jukebox.nn.memory import free_host_bytes, size_text
 from jukebox.sampling.engine import Engine, Window
-from jukebox.sampling.generate import MOST_SLOTS, EngineFactory, window_conditions
+from jukebox.sampling.generate import EngineFactory, window_conditions, windows_at_once
 from jukebox.sampling.limits import step_numbers
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.placement import Need
@@ -18,10 +18,10 @@ from jukebox.sampling.windows import PlannedWindow
 _WARM_STEPS, _STEPS = 2, 6
 
 Needs = Callable[[int, int], Need]
-"""Memory that the prior of a level needs for so many windows at once."""
+"""Memory that the prior of a level needs for so many rows of a step: windows at once, or twice as many."""
 
 AtBest = Callable[[int, int], tuple[float, float]]
-"""Seconds of a step of a level for so many windows: by memory and arithmetic alone, and with what stages cost."""
+"""Seconds of a step of a level with so many rows: by memory and arithmetic alone, and with what stages cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +55,16 @@ def estimate_level(model: SongModel, plan: LevelPlan, slots: int | None, needs: 
     """Counts and sizes of a level; nothing is allocated."""
     config = model.level(plan.level).config
     chains = [chain for item in plan.chains for chain in item]
-    taken = max(1, min(slots or MOST_SLOTS, len(chains)))
+    taken = windows_at_once(plan, slots)
     read = sum(window.first - window.start for chain in chains for window in chain.windows)
-    memory = needs(plan.level, taken)
+    rows = plan.sampling.rows
+    memory = needs(plan.level, rows * taken)
     return LevelEstimate(
         level=plan.level,
         tokens=plan.new_tokens,
         read=read,
         windows=plan.windows,
-        operations=2.0 * step_numbers(config) * (plan.new_tokens + read),
+        operations=2.0 * step_numbers(config) * rows * (plan.new_tokens + read),
         slots=taken,
         weight_bytes=memory.weights,
         state_bytes=memory.state,
@@ -134,7 +135,7 @@ def estimate(
         engines: makes an engine for the probe.
         device: where.
         needs: memory of a prior and its slots.
-        slots: windows at once; None for as many as there are, up to `MOST_SLOTS`.
+        slots: windows at once; None as in `generate.Options`.
         at_best: time of a step by the limits of the card, where these are known.
     """
     free = memory_bytes(device)
@@ -158,7 +159,10 @@ def estimate(
     lines.append(f"Memory: {size_text(most)} at most, of {there} free: it {'fits' if fits else 'does not fit'}.")
     lines.append(f"Time expected on this machine: {_duration(total_s)}" + ("" if fits else " for the levels that fit"))
     if at_best is not None:
-        times = [(found.tokens / found.slots, at_best(found.level, found.slots)) for found in levels]
+        times = [
+            (found.tokens / found.slots, at_best(found.level, level.sampling.rows * found.slots))
+            for level, found in zip(plan.levels, levels, strict=True)
+        ]
         least, staged = (_duration(sum(steps * each[index] for steps, each in times)) for index in range(2))
         lines.append(f"By the limits of this card at least {least}; {staged} with the cost of dependent stages.")
     return "\n".join([*plan.notes, *lines])

@@ -23,7 +23,7 @@ from jukebox.sampling.kernels import attention, linear, rules, tokens
 from jukebox.sampling.kernels.attention import Heads, Parts
 from jukebox.sampling.kernels.linear import Matrix
 from jukebox.sampling.noise import gumbel
-from jukebox.sampling.reading import read_window
+from jukebox.sampling.reading import read_window, rows_of
 from jukebox.sampling.stepper import CacheBits, Variant, draw
 from jukebox.sampling.table import SlotTable
 
@@ -71,6 +71,7 @@ class FusedStepper:
         slots: how many windows are written at once.
         noise: what is added to logits; kernels make `noise.gumbel` themselves, any other is asked for.
         cache_bits: of keys and values.
+        rows: of a step for each window.
 
     Raises:
         ConfigError: the prior has something that these kernels do not compute; see `unsupported`.
@@ -78,14 +79,18 @@ class FusedStepper:
 
     launches = (32, 8, 1)
 
-    def __init__(self, prior: Prior, slots: int, noise: NoiseSource = gumbel, *, cache_bits: CacheBits = 16) -> None:
+    def __init__(
+        self, prior: Prior, slots: int, noise: NoiseSource = gumbel, *, cache_bits: CacheBits = 16, rows: int = 1
+    ) -> None:
         reason = unsupported(prior.config)
         if reason is not None:
             raise ConfigError(f"Fused kernels do not compute {reason}; this prior needs the plain engine.")
         self._prior, self._noise, self._config = prior, noise, prior.config.transformer
+        self._slots, items = slots, rows * slots
+        self._cache_bits: CacheBits = cache_bits
         self._kind, device = prior.token_embedding.weight.dtype, prior.token_embedding.weight.device
-        self._state, self._scratch = _states(prior, slots, cache_bits)
-        self.table = SlotTable.empty(slots, self.launches[0], prior.layout.vocabulary, device)
+        self._state, self._scratch = _states(prior, items, cache_bits)
+        self.table = SlotTable.empty(slots, self.launches[0], prior.layout.vocabulary, device, rows)
         layers = cast(list[Layer], list(prior.transformer.layers))
         self._blocks = [
             self._block(layer, self._state.transformer.caches[index][0], cache_bits)
@@ -96,14 +101,14 @@ class FusedStepper:
         head.weight = nn.Parameter(weight.detach(), requires_grad=False)
         self._head = Matrix.of(head)
         width, inner = self._config.width, self._config.attention_width
-        self._x, self._y = (torch.zeros(slots, width, device=device) for _ in range(2))
-        self._hidden = torch.zeros(slots, self._config.mlp_width, dtype=self._kind, device=device)
-        self._queries = torch.zeros(slots, inner, dtype=self._kind, device=device)
-        self._made = torch.zeros(slots, 3 * inner, dtype=self._kind, device=device)
-        self._logits = torch.zeros(slots, prior.layout.vocabulary, device=device)
-        self._attended = torch.zeros(slots, inner, dtype=self._kind, device=device)
+        self._x, self._y = (torch.zeros(items, width, device=device) for _ in range(2))
+        self._hidden = torch.zeros(items, self._config.mlp_width, dtype=self._kind, device=device)
+        self._queries = torch.zeros(items, inner, dtype=self._kind, device=device)
+        self._made = torch.zeros(items, 3 * inner, dtype=self._kind, device=device)
+        self._logits = torch.zeros(items, prior.layout.vocabulary, device=device)
+        self._attended = torch.zeros(items, inner, dtype=self._kind, device=device)
         self._parts = {
-            splits: Parts.empty(slots, self._config.heads, splits, self._config.head_width, device)
+            splits: Parts.empty(items, self._config.heads, splits, self._config.head_width, device)
             for splits in {block.splits for block in self._blocks}
         }
 
@@ -112,23 +117,33 @@ class FusedStepper:
         """The prior that it runs."""
         return self._prior.config
 
+    def with_rows(self, rows: int) -> "FusedStepper":
+        """The same with so many rows for each window; this one is of no more use."""
+        del self._state, self._scratch, self._blocks  # room for the next
+        return FusedStepper(self._prior, self._slots, self._noise, cache_bits=self._cache_bits, rows=rows)
+
     def variant(self, furthest: int, top_k: bool, top_p: bool) -> Variant:
         """One graph serves all positions and settings, where kernels make the noise."""
         own = self._noise is gumbel
         return Variant(reach=self._config.context - 1, top_k=top_k and not own, top_p=top_p and not own)
 
     @torch.no_grad()
-    def begin(self, slot: int, window: Window) -> tuple[int, Tensor | int]:
+    def begin(self, slot: int, window: Window) -> tuple[int, list[Tensor | int]]:
         """Read what is known of a window; a cache of 8 bits is filled from one of the prior's own type."""
-        own = self._state.items(slot, slot + 1)
+        rows = enumerate(rows_of(window, self.config), slot * self.table.rows)
+        found = [self._read(item, each) for item, each in rows]
+        return found[0][0], [previous for _, previous in found]
+
+    def _read(self, item: int, window: Window) -> tuple[int, Tensor | int]:
+        own = self._state.items(item, item + 1)
         if self._scratch is None:
             return read_window(self._prior, own, window)
         found = read_window(self._prior, replace(self._scratch, conditioning=own.conditioning), window)
         for block, (kept,) in zip(self._blocks, self._scratch.transformer.caches, strict=True):
             if block.scales is None:
-                block.cache[slot] = kept[0]
+                block.cache[item] = kept[0]
             else:
-                block.cache[slot], block.scales[slot] = rounded(kept[0])
+                block.cache[item], block.scales[item] = rounded(kept[0])
         return found
 
     def step(self, table: SlotTable, index: int, variant: Variant) -> None:
@@ -140,7 +155,7 @@ class FusedStepper:
             draw(table, index, self._logits, variant, self._noise)
 
     def compute_logits(self, table: SlotTable) -> Tensor:
-        """The logits of every slot's next token, [slots, vocabulary] in float32, in memory that the next step uses."""
+        """The logits of every row's next token, [rows, vocabulary] in float32, in memory that the next step uses."""
         prior, conditioning = self._prior, self._state.conditioning
         places = None if prior.position_embedding is None else prior.position_embedding.weight
         tokens.embed(table, prior.token_embedding.weight, places, conditioning.start, conditioning.added, self._x)
@@ -228,28 +243,28 @@ def _norm(norm: nn.LayerNorm) -> dict[str, Any]:
     return {"gain": norm.weight.detach(), "shift": norm.bias.detach(), "EPS": norm.eps}
 
 
-def _states(prior: Prior, slots: int, cache_bits: CacheBits) -> tuple[PriorState, PriorState | None]:
-    """The state of all slots; and one of a single item in the prior's own type, where the slots' caches are not.
+def _states(prior: Prior, rows: int, cache_bits: CacheBits) -> tuple[PriorState, PriorState | None]:
+    """The state of all rows; and one of a single item in the prior's own type, where the rows' caches are not.
 
-    In 8 bits the slots' own caches are but views of that one item, for their shapes.
+    In 8 bits the rows' own caches are but views of that one item, for their shapes.
     """
     if cache_bits == 16:
-        return prior.empty_state(slots), None
+        return prior.empty_state(rows), None
     scratch = prior.empty_state(1)
     one, kept = scratch.conditioning, scratch.transformer.caches
     wide = {
-        name: None if tensor is None else tensor.new_zeros(slots, *tensor.shape[1:])
+        name: None if tensor is None else tensor.new_zeros(rows, *tensor.shape[1:])
         for name, tensor in (("start", one.start), ("added", one.added), ("encoded_lyrics", one.encoded_lyrics))
     }
     letters = prior.config.transformer.layers
     caches = tuple(
         tuple(
-            cache.new_zeros(slots, *cache.shape[1:]) if letters[index] == "X" else cache.expand(slots, *cache.shape[1:])
+            cache.new_zeros(rows, *cache.shape[1:]) if letters[index] == "X" else cache.expand(rows, *cache.shape[1:])
             for cache in layer
         )
         for index, layer in enumerate(kept)
     )
     conditioning = replace(one, **wide)
-    positions = scratch.transformer.positions.new_zeros(slots)
+    positions = scratch.transformer.positions.new_zeros(rows)
     state = replace(scratch.transformer, positions=positions, caches=caches)
     return PriorState(conditioning=conditioning, transformer=state), scratch

@@ -1,7 +1,5 @@
 """Writes songs, level by level, and tells as it goes: an iterator that can be closed at any moment and resumed."""
 
-import math
-import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,8 +10,9 @@ from torch import Tensor
 from jukebox.labels.labels import SongTokens
 from jukebox.prior.conditions import Conditions, conditions_of
 from jukebox.sampling.engine import Engine
-from jukebox.sampling.events import Audio, Event, Finished, Message, Progress, Saved
+from jukebox.sampling.events import Audio, Event, Finished, Message, Saved
 from jukebox.sampling.listening import Listening
+from jukebox.sampling.meter import Meter, reading_rows
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.noise import noise_key
 from jukebox.sampling.plan import Item, LevelPlan, SongPlan
@@ -37,7 +36,7 @@ class Options:
     """How the work is done; nothing here changes what comes out.
 
     Args:
-        slots: windows at once; None for as many as there are, up to `MOST_SLOTS`.
+        slots: windows at once; None for as many as there are, up to `MOST_SLOTS` rows of a step.
         pace: how often something is told.
         stream: give the sound of the finest level as it becomes final.
         chunk_samples: of that sound, at least so much at once: less is heard sooner, and costs more.
@@ -90,29 +89,32 @@ class _Generation:
         self._session, self._options = session, options
         # Coarser levels that are given are read from.
         self._codes: Codes = {item.name: dict(item.given) for item in plan.items}
+        slots = {level.level: windows_at_once(level, self._options.slots) for level in plan.levels}
+        device = model.vqvae.vectors(0).device
+        self._slots, self._meter = slots, Meter(model, plan.levels, slots, reading_rows(device))
 
     def run(self) -> Iterator[Event]:
         for note in self._plan.notes:
             yield Message(text=note)
-        for index, level in enumerate(self._plan.levels):
-            yield from self._level(level, self._plan.levels[index + 1 :])
+        for level in self._plan.levels:
+            yield from self._level(level)
         yield Finished(codes={name: dict(sorted(levels.items())) for name, levels in self._codes.items()})
 
-    def _level(self, plan: LevelPlan, later: tuple[LevelPlan, ...]) -> Iterator[Event]:
+    def _level(self, plan: LevelPlan) -> Iterator[Event]:
         strands = self._strands(plan)
         yield from self._new_notes()
         listening = Listening(self._model, plan, self._session, self._options.previews)
         lowest = plan is self._plan.levels[-1]
         stream = _Streams(self._model, plan, self._options.chunk_samples) if lowest and self._options.stream else None
         if any(not strand.done for strand in strands.values()):
-            meter = _Meter(self._model, plan, later, strands)
-            slots = min(self._options.slots or MOST_SLOTS, sum(not strand.done for strand in strands.values()))
+            slots = min(self._slots[plan.level], sum(not strand.done for strand in strands.values()))
             engine, saved = self._engines(plan.level, slots), False
+            self._meter.begin(plan, strands.values())
             writing = write_level(engine, list(strands.values()), self._options.pace)
             try:
                 for new in writing:
                     saved = False
-                    yield meter.progress(new)
+                    yield self._meter.progress(new)
                     if stream is not None:
                         yield from stream.events(self._prefixes(plan, strands))
                     if self._session is not None and self._session.due:
@@ -188,6 +190,12 @@ class _Generation:
             self._session.notes.clear()
 
 
+def windows_at_once(plan: LevelPlan, asked: int | None) -> int:
+    """How many windows of a level are written at once, where so many are asked for; see `Options`."""
+    chains = sum(len(item) for item in plan.chains)
+    return max(1, min(asked or MOST_SLOTS // plan.sampling.rows, chains))
+
+
 def window_conditions(
     model: SongModel,
     level: int,
@@ -236,42 +244,3 @@ class _Streams:
                 if sound.shape[1]:
                     yield Audio(item=name, start_sample=at[1], samples=sound.cpu())
                     at[1] += sound.shape[1]
-
-
-class _Meter:
-    """Rates and what is left, from how many tokens there are and how much one costs at each level."""
-
-    def __init__(
-        self, model: SongModel, plan: LevelPlan, later: tuple[LevelPlan, ...], strands: dict[str, Strand]
-    ) -> None:
-        self._plan, self._strands = plan, strands
-        self._rate = model.grid.tokens_per_second(plan.level)
-        self._done, self._began_s = 0, time.perf_counter()
-        self._total = plan.new_tokens
-        self._before = sum(len(strand.written) for strand in strands.values())
-        own = _weight(model, plan.level)
-        # As if each later token took as much longer as its model is larger: a guess until it has begun.
-        self._later = sum(each.new_tokens * _weight(model, each.level) / own for each in later)
-
-    def progress(self, new: int) -> Progress:
-        self._done += new
-        rate = self._done / max(time.perf_counter() - self._began_s, 1e-9)
-        written = self._before + self._done
-        left = self._total - written + self._later
-        done = sum(strand.windows_done for strand in self._strands.values())
-        return Progress(
-            level=self._plan.level,
-            window=min(done + 1, self._plan.windows),
-            windows=self._plan.windows,
-            tokens=written,
-            of_tokens=self._total,
-            tokens_per_s=rate,
-            times_real_time=rate / self._rate,
-            left_s=left / rate if rate > 0 else math.inf,
-        )
-
-
-def _weight(model: SongModel, level: int) -> float:
-    """What a token of a level costs, in parts of no unit: width^2 times layers."""
-    transformer = model.level(level).config.transformer
-    return float(transformer.width**2 * transformer.depth)

@@ -16,7 +16,7 @@ from jukebox.prior.lyrics import TokenLayout
 from jukebox.sampling.engine import Window
 from jukebox.sampling.stepper import Stepper, Variant
 from jukebox.sampling.table import DRAW
-from jukebox.sampling.token import SamplingConfig, refuse_guidance
+from jukebox.sampling.token import SamplingConfig
 
 
 @dataclass
@@ -59,16 +59,15 @@ class GraphEngine:
 
     @torch.no_grad()
     def begin(self, slot: int, window: Window) -> None:
-        """Put a window into a slot and read what is known of it.
-
-        Raises:
-            ConfigError: the window is to be guided.
-        """
-        refuse_guidance(window.sampling)
+        """Put a window into a slot and read what is known of it."""
+        if window.sampling.rows != self._table.rows:
+            self._set_rows(window.sampling.rows)
         count, previous = self._stepper.begin(slot, window)
         table, vocabulary = self._table, self._layout.vocabulary
         table.set_choice(slot, window.sampling, vocabulary)
-        table.previous[slot], table.positions[slot], table.moves[slot] = previous, count, 1
+        for row, token in enumerate(previous):
+            table.previous[slot, row] = token
+        table.positions[slot], table.moves[slot] = count, 1
         table.places[slot], table.keys[slot] = window.start + len(window.known), window.key
         replay = (window.replay + self._layout.shift).tolist()
         self._taken[slot] = _Slot(sampling=window.sampling, replay=replay, position=count)
@@ -96,6 +95,13 @@ class GraphEngine:
         del self._taken[slot]
         self._table.moves[slot] = self._table.positions[slot] = 0
         self._table.set_choice(slot, SamplingConfig(temperature=0.0), self._layout.vocabulary)
+
+    def _set_rows(self, rows: int) -> None:
+        assert not self._taken, "windows with and without guidance side by side"
+        self._graphs.clear()
+        self._warm.clear()
+        self._stepper = self._stepper.with_rows(rows)
+        self._table = self._stepper.table
 
     def _variant(self, furthest: int) -> Variant:
         sampling = [slot.sampling for slot in self._taken.values()]

@@ -1,20 +1,19 @@
 """The engine for processors: the prior's step as few operations (`prior.processor`), a block of steps at a time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
-from jukebox.prior.conditions import unconditioned
 from jukebox.prior.prior import Prior
 from jukebox.prior.processor import ProcessorStep
 from jukebox.prior.step import rows_for
 from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.noise import gumbel
-from jukebox.sampling.reading import CHUNK, read_window
+from jukebox.sampling.reading import CHUNK, read_window, rows_of
 from jukebox.sampling.threads import threads_for
 from jukebox.sampling.token import Choice, SamplingConfig
 
@@ -31,7 +30,7 @@ class _Item:
         key: of its noise.
         place: position of its next code in its song.
         position: its next position in the transformer.
-        previous: the token before that.
+        previous: the token before that, as each of its rows reads it.
         replay: tokens that are to be read again instead of being drawn.
         sampling: how tokens are drawn.
     """
@@ -40,7 +39,7 @@ class _Item:
     key: int
     place: int
     position: int
-    previous: int
+    previous: list[int]
     replay: list[int]
     sampling: SamplingConfig
 
@@ -59,8 +58,7 @@ class ProcessorEngine:
         prior.pack()
         self._prior, self._noise, self._slots = prior, noise, slots
         self._step, self._reader = ProcessorStep(prior, slots), prior.empty_state(1)
-        # With guidance every window has two rows: as it is told, and told less.
-        self._rows = 1
+        self._rows = 1  # of each window
         self._items: list[_Item] = []
         self._choice: Choice | None = None
 
@@ -83,25 +81,25 @@ class ProcessorEngine:
     def begin(self, slot: int, window: Window) -> None:
         """Put a window into a slot and read what is known of it, a chunk at a time."""
         assert 0 <= slot < self._slots
-        rows = 1 if window.sampling.guidance == 1.0 else 2
-        if rows != self._rows:
+        told = rows_of(window, self.config)
+        if len(told) != self._rows:
             assert not self._items, "windows with and without guidance side by side"
-            self._step, self._rows = ProcessorStep(self._prior, rows * self._slots), rows
+            del self._step  # room for the next
+            self._step, self._rows = ProcessorStep(self._prior, len(told) * self._slots), len(told)
         known = [index for index, item in enumerate(self._items) if item.slot == slot]
         index = known[0] if known else len(self._items)
-        position = previous = 0
-        for row in reversed(range(rows)):
-            conditions = unconditioned(window.conditions, self.config.condition_dropout) if row else window.conditions
+        position, previous = 0, []
+        for row, each in enumerate(told):
             with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
-                told = replace(window, conditions=conditions)
-                position, previous = read_window(self._prior, self._reader, told)
-            self._step.load(rows * index + row, self._reader)
+                position, last = read_window(self._prior, self._reader, each)
+            previous.append(int(last))
+            self._step.load(len(told) * index + row, self._reader)
         item = _Item(
             slot=slot,
             key=window.key,
             place=window.start + len(window.known),
             position=position,
-            previous=int(previous),
+            previous=previous,
             replay=(window.replay + self._prior.layout.shift).tolist(),
             sampling=window.sampling,
         )
@@ -138,24 +136,21 @@ class ProcessorEngine:
         assert furthest + steps <= self.config.transformer.context, "a window would be written past its end"
         self._choice = self._choice or Choice.of([item.sampling for item in items], vocabulary, torch.device("cpu"))
         block = self._step.block([item.position for item in items for _ in range(self._rows)], steps)
-        steps, tokens, drawn = len(block.positions), torch.tensor([item.previous for item in items]), []
+        steps, read, drawn = len(block.positions), torch.tensor([each for item in items for each in item.previous]), []
         for index, noise in zip(range(steps), self._noises(steps), strict=True):
-            read = tokens if self._rows == 1 else tokens.repeat_interleave(self._rows)
-            tokens = self._choice.draw(self._guided(self._step.logits(read, block, index)), noise)
+            tokens = self._choice.draw(self._step.logits(read, block, index), noise)
             for row, item in enumerate(items):
                 if item.replay:
                     tokens[row] = item.replay.pop(0)
             drawn.append(tokens)
-        for item, previous in zip(items, tokens.tolist(), strict=True):
-            item.position, item.place, item.previous = item.position + steps, item.place + steps, previous
+            read = tokens if self._rows == 1 else tokens.repeat_interleave(self._rows)
+        for item, previous in zip(items, drawn[-1].tolist(), strict=True):
+            item.position, item.place, item.previous = (
+                item.position + steps,
+                item.place + steps,
+                [previous] * self._rows,
+            )
         return torch.stack(drawn, 1)
-
-    def _guided(self, logits: Float[Tensor, "rows vocabulary"]) -> Float[Tensor, "items vocabulary"]:
-        """The logits of every window from those of its rows."""
-        if self._rows == 1:
-            return logits
-        told, less = logits[0::2], logits[1::2]
-        return less + (told - less) * torch.tensor([[item.sampling.guidance] for item in self._items])
 
     def _noises(self, steps: int) -> Iterator[Tensor]:
         """The noise of all items, step after step."""

@@ -1,13 +1,24 @@
 """What is known of a window, read into a state before its first new code is written."""
 
+from dataclasses import replace
+
 import torch
 
+from jukebox.config import PriorConfig
+from jukebox.prior.conditions import unconditioned
 from jukebox.prior.prior import Prior, PriorState
 from jukebox.prior.token_stack import before
 from jukebox.sampling.engine import Window, listened
 
 # Positions that are read at once. Part of the arithmetic: in other pieces attention would round otherwise.
 CHUNK = 1024
+
+
+def rows_of(window: Window, config: PriorConfig) -> tuple[Window, ...]:
+    """The window as each of its rows reads it: as it is, and told less where it is guided (`SamplingConfig.rows`)."""
+    if window.sampling.rows == 1:
+        return (window,)
+    return window, replace(window, conditions=unconditioned(window.conditions, config.condition_dropout))
 
 
 def read_window(prior: Prior, item: PriorState, window: Window) -> tuple[int, torch.Tensor | int]:

@@ -11,9 +11,9 @@ from jukebox.prior.prior import Prior
 from jukebox.prior.step import rows_for
 from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.noise import gumbel
-from jukebox.sampling.reading import CHUNK, read_window
+from jukebox.sampling.reading import CHUNK, read_window, rows_of
 from jukebox.sampling.threads import threads_for
-from jukebox.sampling.token import Choice, SamplingConfig, refuse_guidance
+from jukebox.sampling.token import Choice, SamplingConfig
 
 _EMPTY = SamplingConfig(temperature=0.0)
 _DRAW = -(1 << 62)
@@ -46,11 +46,12 @@ class ReferenceEngine:
         self._prior, self._noise, self._slots = prior, noise, slots
         self._taken: dict[int, _Slot] = {}
         self._choice: Choice | None = None
-        self._state = prior.empty_state(slots)
+        self._rows, self._state = 1, prior.empty_state(slots)  # so many items of the state for each window
         # On the device, one for each slot: its next position, 1 where it moves on, the position of its next code in
-        # the song, the key of its noise, and the token that it reads next.
+        # the song, and the key of its noise; and the token that each row reads next.
         self._positions = torch.zeros_like(self._state.transformer.positions)
-        self._moves, self._places, self._keys, self._previous = (torch.zeros_like(self._positions) for _ in range(4))
+        self._moves, self._places, self._keys = (torch.zeros_like(self._positions) for _ in range(3))
+        self._previous = torch.zeros_like(self._positions)[:, None]
 
     @property
     def config(self) -> PriorConfig:
@@ -64,19 +65,22 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def begin(self, slot: int, window: Window) -> None:
-        """Put a window into a slot and read what is known of it, a chunk at a time.
-
-        Raises:
-            ConfigError: the window is to be guided.
-        """
-        refuse_guidance(window.sampling)
+        """Put a window into a slot and read what is known of it, a chunk at a time."""
         with threads_for(self._prior, min(CHUNK, self.config.transformer.context)):
             self._begin(slot, window)
 
     def _begin(self, slot: int, window: Window) -> None:
-        count, previous = read_window(self._prior, self._state.items(slot, slot + 1), window)
-        values = {"previous": previous, "positions": count, "moves": 1, "keys": window.key}
-        for name, value in (values | {"places": window.start + len(window.known)}).items():
+        told, count = rows_of(window, self.config), 0
+        if len(told) != self._rows:
+            assert not self._taken, "windows with and without guidance side by side"
+            del self._state  # room for the next
+            self._rows, self._state = len(told), self._prior.empty_state(len(told) * self._slots)
+            self._previous = self._previous.new_zeros(self._slots, len(told))
+        for row, each in enumerate(told, len(told) * slot):
+            count, previous = read_window(self._prior, self._state.items(row, row + 1), each)
+            self._previous.flatten()[row] = previous
+        values = {"positions": count, "moves": 1, "keys": window.key, "places": window.start + len(window.known)}
+        for name, value in values.items():
             getattr(self, f"_{name}")[slot] = value
         self._taken[slot] = _Slot(sampling=window.sampling, replay=window.replay.tolist(), position=count)
         self._choice = None
@@ -96,16 +100,17 @@ class ReferenceEngine:
         positions, moves, places, keys, previous = (
             tensor[:used] for tensor in (self._positions, self._moves, self._places, self._keys, self._previous)
         )
-        state, tokens, drawn = self._state.items(0, used), previous, []
+        state, drawn = self._state.items(0, used * self._rows), []
         for index in range(steps):
-            state = state.at(positions, furthest + index)
-            logits = self._prior.extend(tokens[:, None], state).logits[:, 0]
+            state = state.at(positions.repeat_interleave(self._rows), furthest + index)
+            logits = self._prior.extend(previous.flatten()[:, None], state).logits[:, 0]
             tokens = self._choice.draw(logits, self._noise(keys, places, layout.vocabulary))
             if replay is not None:
                 tokens = torch.where(replay[:, index] == _DRAW, tokens, replay[:, index] + layout.shift)
             drawn.append(tokens)
+            previous = tokens[:, None].expand(-1, self._rows)
             positions, places = positions + moves, places + moves
-        for whole, last in ((self._positions, positions), (self._places, places), (self._previous, tokens)):
+        for whole, last in ((self._positions, positions), (self._places, places), (self._previous, previous)):
             whole[:used] = last
         for slot in self._taken.values():
             slot.position += steps

@@ -48,8 +48,10 @@ class Strand:
         if written is not None:
             self.codes[self.count : self.count + len(written)] = written
             self.count += len(written)
+        # Codes that the windows which are still to begin will read again.
+        self.unread = sum(w.first - w.start for w in chain.windows if w.end - chain.start > self.count)
         self._window: PlannedWindow | None = None
-        self._cursor = 0
+        self._cursor = len(self.codes) if self.done else self._next.first - chain.start
 
     @property
     def done(self) -> bool:
@@ -67,6 +69,16 @@ class Strand:
         return sum(window.end - self.chain.start <= self.count for window in self.chain.windows)
 
     @property
+    def left(self) -> int:
+        """How many codes an engine has still to give for all of it, replayed ones among them."""
+        return len(self.codes) - self._cursor
+
+    @property
+    def _next(self) -> PlannedWindow:
+        """The first window that is not whole."""
+        return next(w for w in self.chain.windows if w.end - self.chain.start > self.count)
+
+    @property
     def left_in_window(self) -> int:
         """How many codes an engine has still to give for the window that was begun, replayed ones among them."""
         assert self._window is not None
@@ -74,10 +86,10 @@ class Strand:
 
     def begin(self) -> Window:
         """The window that comes next, with what is to be replayed of it."""
-        start = self.chain.start
-        window = next(w for w in self.chain.windows if w.end - start > self.count)
+        start, window = self.chain.start, self._next
         first, known_from = window.first - start, window.start - start
         self._window, self._cursor = window, first
+        self.unread -= first - known_from
         return Window(
             conditions=self._condition(window),
             known=self.codes[known_from:first].long(),

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from jukebox.config import Config
 from jukebox.config.base import require
-from jukebox.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +36,10 @@ class SamplingConfig(Config):
         require(self.top_k is None or self.top_k >= 1, self, "top_k", "a number of tokens, 1 or more, or none")
         require(self.top_p is None or 0 < self.top_p <= 1, self, "top_p", "a probability above 0, up to 1, or none")
 
-
-def refuse_guidance(sampling: SamplingConfig) -> None:
-    """What engines say that have no second row for a window that is told less; raises ConfigError."""
-    if sampling.guidance != 1.0:
-        raise ConfigError("Songs with guidance are written on the CPU in float32: use --device cpu, or --guidance 1.")
+    @property
+    def rows(self) -> int:
+        """Rows of a step that a window takes: 2 where it is guided, as it is told and told less."""
+        return 1 if self.guidance == 1.0 else 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +51,14 @@ class Choice:
         noisy: 0 for a greedy slot, else 1.
         top_k: the whole vocabulary where nothing is dropped; None where that holds for every slot.
         top_p: more than 1 where nothing is dropped; None where that holds for every slot.
+        guidance: see `SamplingConfig`; None where slots have one row of logits each, and not two.
     """
 
     temperature: Float[Tensor, "slots 1"]
     noisy: Float[Tensor, "slots 1"]
     top_k: Int64[Tensor, "slots 1"] | None
     top_p: Float[Tensor, "slots 1"] | None
+    guidance: Float[Tensor, "slots 1"] | None
 
     @classmethod
     def of(cls, settings: Sequence[SamplingConfig], vocabulary: int, device: torch.device) -> "Choice":
@@ -74,13 +74,18 @@ class Choice:
             noisy=column([float(s.temperature > 0) for s in settings]),
             top_k=None if min(top_k) == vocabulary else torch.tensor(top_k, device=device)[:, None],
             top_p=None if min(top_p) > 1 else column(top_p),
+            guidance=column([s.guidance for s in settings]) if any(s.rows == 2 for s in settings) else None,
         )
 
     def draw(
-        self, logits: Float[Tensor, "slots vocabulary"], noise: Float[Tensor, "slots vocabulary"]
+        self, logits: Float[Tensor, "rows vocabulary"], noise: Float[Tensor, "slots vocabulary"]
     ) -> Int64[Tensor, " slots"]:
         """The token of every slot: the largest of filtered logits and noise. Decisions are made in float32."""
-        logits = logits.float() / self.temperature
+        logits = logits.float()
+        if self.guidance is not None:
+            told, less = logits.unflatten(0, (-1, 2)).unbind(1)
+            logits = less + (told - less) * self.guidance
+        logits = logits / self.temperature
         kept = filter_logits(logits, top_k=self.top_k, top_p=self.top_p)
         return (kept + noise * self.noisy).argmax(-1)
 

@@ -64,7 +64,9 @@ class VqvaeTask:
     def __init__(self, model: VQVAE, recipe: VqvaeRecipe, bandwidth: Bandwidth, device: torch.device) -> None:
         self.model, self.recipe, self.bandwidth, self.device = model.train(), recipe, bandwidth, device
         self.module: nn.Module = VqvaeStep(self.model)
-        self._learns = model.config.quantise and model.config.codebook.learning == "ema"
+        learns = model.config.quantise and model.config.codebook.learning == "ema"
+        # Where the encoder is frozen its codes shall stay what they are: a decoder alone goes on for the same tokens.
+        self._learns = [learns and any(p.requires_grad for p in part.parameters()) for part in model.encoders]
         self._seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(model.config.levels)]
         self.samples = 0
 
@@ -107,7 +109,7 @@ class VqvaeTask:
         for level, found in enumerate(output.levels):
             for name in ("waveform_loss", "spectral_loss", "multispectral_loss", "commit_loss"):
                 metrics[f"level_{level}/{name}"] = getattr(found, name).detach()
-            if training and self._learns and found.codes is not None:
+            if training and self._learns[level] and found.codes is not None:
                 self._seen[level].append((found.latents.detach().flatten(0, 1).float(), found.codes.flatten()))
             elif found.codes is not None:
                 used = torch.bincount(found.codes.flatten(), minlength=self.model.config.codebook.size)

@@ -1,5 +1,7 @@
 """Noise, choice and inputs as kernels make them are those of PyTorch."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -34,10 +36,10 @@ def test_noise_is_the_same_noise() -> None:
     assert torch.equal(found.argmax(1), expected.argmax(1))
 
 
-def table(vocabulary: int) -> SlotTable:
-    made = SlotTable.empty(len(SETTINGS), 2, vocabulary, DEVICE)
+def table(vocabulary: int, rows: int) -> SlotTable:
+    made = SlotTable.empty(len(SETTINGS), 2, vocabulary, DEVICE, rows)
     for slot, sampling in enumerate(SETTINGS):
-        made.set_choice(slot, sampling, vocabulary)
+        made.set_choice(slot, replace(sampling, guidance=0.5 * slot), vocabulary)
         made.keys[slot], made.places[slot], made.positions[slot] = noise_key(slot, 0, 1), 3 + 1000 * slot, slot
     made.moves[:] = 1
     made.moves[2] = 0
@@ -45,12 +47,13 @@ def table(vocabulary: int) -> SlotTable:
     return made
 
 
+@pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize(("vocabulary", "times"), [(30, 2), pytest.param(64, 30, marks=pytest.mark.slow)])
-def test_the_same_tokens_are_drawn(vocabulary: int, times: int) -> None:
-    """All settings side by side; slots move on; what is read again is taken as it is."""
-    ours, theirs = table(vocabulary), table(vocabulary)
+def test_the_same_tokens_are_drawn(vocabulary: int, times: int, rows: int) -> None:
+    """All settings side by side, guided or not; slots move on; what is read again is taken as it is."""
+    ours, theirs = table(vocabulary, rows), table(vocabulary, rows)
     for seed in range(times):
-        logits = 3 * drawn(len(SETTINGS), vocabulary, seed=seed)
+        logits = 3 * drawn(rows * len(SETTINGS), vocabulary, seed=seed)
         tokens.draw(ours, logits, seed % 2)
         draw(theirs, seed % 2, logits, Variant(reach=0, top_k=True, top_p=True), gumbel)
         for name, tensor in vars(ours).items():
@@ -75,11 +78,12 @@ def test_of_equals_all_are_kept() -> None:
 @pytest.mark.parametrize("conditioned", [True, False])
 def test_inputs(learned: bool, conditioned: bool) -> None:
     made = SlotTable.empty(3, 1, 10, DEVICE)
-    made.previous[:], made.positions[:] = torch.tensor([4, 9, 2]), torch.tensor([0, 5, 1])
+    previous, positions = torch.tensor([4, 9, 2], device=DEVICE), torch.tensor([0, 5, 1], device=DEVICE)
+    made.previous[:, 0], made.positions[:, 0] = previous, positions
     words, places, start, added = drawn(10, 20), drawn(6, 20), drawn(3, 20), drawn(3, 6, 20)
     out = torch.full((3, 20), 9.0, device=DEVICE)
     tokens.embed(made, words, places if learned else None, start, added if conditioned else None, out)
-    expected = torch.where((made.positions == 0)[:, None], start, words[made.previous])
-    expected = expected + (places[made.positions] if learned else 0)
-    expected = expected + (added[torch.arange(3, device=DEVICE), made.positions] if conditioned else 0)
+    expected = torch.where((positions == 0)[:, None], start, words[previous])
+    expected = expected + (places[positions] if learned else 0)
+    expected = expected + (added[torch.arange(3, device=DEVICE), positions] if conditioned else 0)
     torch.testing.assert_close(out, expected, atol=1e-6, rtol=1e-6)

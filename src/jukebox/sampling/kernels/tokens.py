@@ -19,19 +19,19 @@ def embed(
     added: Tensor | None,
     out: Tensor,
 ) -> None:
-    """Launch the inputs of every slot.
+    """Launch the inputs of every row.
 
     Args:
         table: which token each reads, at which position.
         tokens: the table of tokens [vocabulary, width].
         places: the table of positions [context, width].
-        start: [slots, width], in the place of a token before the first.
-        added: [slots, context, width], added at each position.
-        out: [slots, width] in float32.
+        start: [rows, width], in the place of a token before the first.
+        added: [rows, context, width], added at each position.
+        out: [rows, width] in float32.
     """
-    slots, width = out.shape
+    rows, width = out.shape
     block = min(1024, triton.next_power_of_2(width))
-    over(embed_kernel, slots, triton.cdiv(width, block))(
+    over(embed_kernel, rows, triton.cdiv(width, block))(
         table.previous, table.positions, tokens, places, start, added, out,
         CONTEXT=1 if added is None else added.shape[1], WIDTH=width, BLOCK=block,
     )  # fmt: skip
@@ -65,14 +65,14 @@ def draw(table: SlotTable, logits: Tensor, index: int) -> None:
 
     Args:
         table: settings and places of the slots; changed.
-        logits: [slots, vocabulary] in float32.
+        logits: [rows, vocabulary] in float32.
         index: column of `written` and `replayed`.
     """
-    slots, vocabulary = logits.shape
+    slots, vocabulary = len(table.places), logits.shape[1]
     over(draw_kernel, slots)(
-        logits, table.temperature, table.noisy, table.top_k, table.top_p, table.keys, table.places, table.positions,
-        table.moves, table.previous, table.replayed, table.written, index, table.written.shape[1],
-        VOCABULARY=vocabulary, DRAW=DRAW, BLOCK=triton.next_power_of_2(vocabulary), num_warps=8,
+        logits, table.temperature, table.noisy, table.top_k, table.top_p, table.guidance, table.keys, table.places,
+        table.positions, table.moves, table.previous, table.replayed, table.written, index, table.written.shape[1],
+        ROWS=table.rows, VOCABULARY=vocabulary, DRAW=DRAW, BLOCK=triton.next_power_of_2(vocabulary), num_warps=8,
     )  # fmt: skip
 
 
@@ -101,14 +101,18 @@ def gumbel_of(bits):
 @triton.jit(do_not_specialize=["index"])
 @no_type_check
 def draw_kernel(
-    logits, temperature, noisy, top_k, top_p, keys, places, positions, moves, previous, replayed, written, index,
-    columns, VOCABULARY: tl.constexpr, DRAW: tl.constexpr, BLOCK: tl.constexpr,
+    logits, temperature, noisy, top_k, top_p, guidance, keys, places, positions, moves, previous, replayed, written,
+    index, columns, ROWS: tl.constexpr, VOCABULARY: tl.constexpr, DRAW: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """See `draw`."""
     row = tl.program_id(0)
     tokens = tl.arange(0, BLOCK)
     here = tokens < VOCABULARY
-    x = tl.load(logits + row * VOCABULARY + tokens, mask=here, other=-float("inf")) / tl.load(temperature + row)
+    x = tl.load(logits + row * ROWS * VOCABULARY + tokens, mask=here, other=0.0)
+    if ROWS == 2:
+        less = tl.load(logits + (row * ROWS + 1) * VOCABULARY + tokens, mask=here, other=0.0)
+        x = less + (x - less) * tl.load(guidance + row)
+    x = tl.where(here, x / tl.load(temperature + row), -float("inf"))
     # Integers in the order of the numbers: a border is then found bit by bit, in 32 steps.
     bits = x.to(tl.int32, bitcast=True)
     order = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.int64)
@@ -142,9 +146,11 @@ def draw_kernel(
     given = tl.load(replayed + row * columns + index)
     token = tl.where(given == DRAW, token, given)
     tl.store(written + row * columns + index, token)
-    tl.store(previous + row, token)
     moved = tl.load(moves + row)
-    tl.store(positions + row, tl.load(positions + row) + moved)
+    position = tl.load(positions + row * ROWS) + moved
+    for each in tl.static_range(ROWS):
+        tl.store(previous + row * ROWS + each, token)
+        tl.store(positions + row * ROWS + each, position)
     tl.store(places + row, place + moved)
 
 
