@@ -133,17 +133,24 @@ def test_alignment_and_lies(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "knows of no window in which words enough are sung" in refusal
 
 
-@pytest.mark.parametrize("what", ["likelihood", "reconstruction"])
+@pytest.mark.parametrize("what", ["likelihood", "reconstruction", "codebook", "distribution"])
 def test_a_killed_evaluation_goes_on(what: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second run computes only what the first one has not, and gives what an unbroken one gives."""
-    module, name = {
-        "likelihood": ("jukebox.evaluation.likelihood", "window_bits"),
-        "reconstruction": ("jukebox.evaluation.reconstruction", "measure"),
+    # What is called again and again, the call in which it is killed, and the calls that are left (of 12, 9, 3 and 20).
+    module, name, limit, left = {
+        "likelihood": ("jukebox.evaluation.likelihood", "window_bits", 8, 5),
+        "reconstruction": ("jukebox.evaluation.reconstruction", "measure", 8, 3),
+        "codebook": ("jukebox.evaluation.codebook_use", "count_crop", 2, 2),
+        "distribution": ("jukebox.evaluation.collections", "embed", 15, 6),
     }[what]
     usual, calls = getattr(importlib.import_module(module), name), 0
     data = folder / ("tokens" if what == "likelihood" else "dataset")
-    count = ("--windows", 3, "--ngram-codes", 0) if what == "likelihood" else ("--segments", 3)
-    words = ["evaluate", what, data, "--model", folder / "model", *count, "--split", "all", "--no-plots"]
+    count = {
+        "likelihood": ("--windows", 3, "--ngram-codes", 0),
+        "distribution": ("--clips", 4),
+    }.get(what, ("--segments", 3))
+    others = [folder / "music"] if what == "distribution" else []
+    words = ["evaluate", what, data, *others, "--model", folder / "model", *count, "--split", "all", "--no-plots"]
 
     def evaluate(output: Path) -> dict:
         assert main([*map(str, words), "-o", str(output)]) == 0
@@ -156,12 +163,12 @@ def test_a_killed_evaluation_goes_on(what: str, folder: Path, tmp_path: Path, mo
             raise KeyboardInterrupt
         return usual(*arguments)
 
-    expected, limit = evaluate(tmp_path / "whole"), 8
+    expected = evaluate(tmp_path / "whole")
     monkeypatch.setattr(f"{module}.{name}", dying)
     assert main([*map(str, words), "-o", str(tmp_path / "parts")]) == 130
     limit, first = 0, calls
     assert evaluate(tmp_path / "parts") == expected
-    assert calls - first <= {"likelihood": 5, "reconstruction": 3}[what]  # of 12 and 9; what was under way is lost
+    assert calls - first <= left  # what was under way is lost
     assert [path.name for path in (tmp_path / "parts").iterdir()] == [f"{what}.json"]
 
 

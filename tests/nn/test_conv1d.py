@@ -28,6 +28,11 @@ def test_transposed_convolution(stride: int) -> None:
     torch.testing.assert_close(conv(x), expected, atol=TOLERANCE, rtol=0)
 
 
+def test_rows_are_in_order_also_from_one_channel() -> None:
+    """Else every module that follows works on scattered rows: twice the time."""
+    assert Conv1d(1, 8, 4, 2, padding=1)(torch.randn(2, 64, 1)).is_contiguous()
+
+
 def test_residual_scale_scales_the_branch() -> None:
     torch.manual_seed(0)
     block = ResidualBlock(4, 6, 3)

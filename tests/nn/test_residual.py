@@ -8,8 +8,14 @@ TOLERANCE = 2e-5
 """Relative to the largest entry, in float32 sums over 10 000 rows; measured: 5e-6."""
 
 
-@pytest.mark.parametrize(("dilation", "time", "scale"), [(1, 9000, 1.0), (27, 5000, 0.5), (81, 40, 1.0)])
-def test_values_and_gradients_are_those_of_the_convolutions(dilation: int, time: int, scale: float) -> None:
+@pytest.mark.parametrize(
+    ("dilation", "time", "scale"), [(1, 9000, 1.0), (27, 5000, 0.5), (2000, 5000, 1.0), (81, 40, 1.0)]
+)
+def test_values_and_gradients_are_those_of_the_convolutions(
+    dilation: int, time: int, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In several tiles of 1024 rows, of which the last is shorter, and beyond which a tap may reach."""
+    monkeypatch.setattr("jukebox.nn.tiles._TILE_ELEMENTS", 1024 * 6)
     torch.manual_seed(0)
     block = ResidualBlock(6, 4, dilation, scale)
     x = torch.randn(2, time, 6, requires_grad=True)

@@ -157,6 +157,7 @@ def _count(arguments: argparse.Namespace) -> None:
     from jukebox.evaluation.codebook_use import count_crops, count_tokens, total_efficiency, use_of
 
     model = load_model(arguments)
+    parts = parts_of(arguments, model)
     if (arguments.data / shards.DESCRIPTION).is_file():
         tokens = shards.Tokens.open(arguments.data)
         tokens.check_made_by(model, arguments.model, "name the model that made the codes")
@@ -166,7 +167,8 @@ def _count(arguments: argparse.Namespace) -> None:
         top = model.config.hops[-1]
         length = max(1, round(3 * model.config.sample_rate / top)) * top
         crops = AudioCrops(dataset, crop_config(arguments, length), split_of(arguments))
-        counts = count_crops(model, crops, range(min(arguments.segments, len(crops))), progress)
+        indices = range(min(arguments.segments, len(crops)))
+        counts = count_crops(model, crops, indices, parts=parts, display=progress)
     if not counts[0].sum():
         raise DataError(f"{arguments.data} has no songs for {arguments.split}; choose another --split.")
     uses = [use_of(found) for found in counts]
@@ -183,31 +185,34 @@ def _count(arguments: argparse.Namespace) -> None:
     folder = write_results(arguments, results)
     if folder is not None:
         plots.code_shares(counts, folder / "codebook.png")
+    parts.remove()
 
 
 def _compare(arguments: argparse.Namespace) -> None:
     import dataclasses
 
     from jukebox.evaluation import plots
-    from jukebox.evaluation.collections import embed_dataset, embed_folder, embed_reconstructions
+    from jukebox.evaluation.collections import Choice, embed_dataset, embed_folder, embed_reconstructions
     from jukebox.evaluation.distribution import EMBEDDING, distance, halves, stack
 
     if not arguments.others and arguments.model is None:
         raise ConfigError("Nothing is compared with the reference: name other folders, or a --model to reconstruct it.")
-    split, seed, most = split_of(arguments), arguments.seed, arguments.clips
+    choice = Choice(most=arguments.clips, seed=arguments.seed, split=split_of(arguments))
     model = None if arguments.model is None else load_model(arguments)
+    parts = parts_of(arguments, model)
     from jukebox.data import dataset as datasets
 
-    def embed(path: Path, rate: int | None) -> Any:
+    def embed(name: str, path: Path, rate: int | None) -> Any:
         if (path / datasets.DESCRIPTION).is_file():
-            return embed_dataset(_dataset(path, rate), split, most, seed, progress)
-        return embed_folder(path, rate or 44_100, most, seed, progress)
+            return embed_dataset(_dataset(path, rate), choice, progress, parts.within(name))
+        return embed_folder(path, rate or 44_100, choice, progress, parts.within(name))
 
-    reference = embed(arguments.data, None if model is None else model.config.sample_rate)
-    found = {str(path): embed(path, reference.sample_rate) for path in arguments.others}
+    reference = embed("reference", arguments.data, None if model is None else model.config.sample_rate)
+    rate = reference.sample_rate
+    found = {str(path): embed(f"other {number}", path, rate) for number, path in enumerate(arguments.others)}
     if model is not None:
         dataset = _dataset(arguments.data, model.config.sample_rate)
-        found |= embed_reconstructions(model, dataset, split, most, seed, progress)
+        found |= embed_reconstructions(model, dataset, choice, progress, parts.within("reconstructions"))
     first, second = halves(stack(reference.embeddings), reference.songs)
     distances = {"two halves of the reference": distance(first, second)} if min(len(first), len(second)) > 1 else {}
     distances |= {n: distance(stack(reference.embeddings), stack(f.embeddings)) for n, f in found.items()}
@@ -225,6 +230,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     if folder is not None:
         named = {"reference": stack(reference.embeddings)} | {n: stack(f.embeddings) for n, f in found.items()}
         plots.embedding_maps(named, folder / "distribution.png")
+    parts.remove()
 
 
 def _dataset(path: Path, sample_rate: int | None) -> "Dataset":

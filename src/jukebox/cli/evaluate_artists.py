@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def recognise(arguments: argparse.Namespace) -> None:
     """Learn names from a dataset's training songs, and listen to its others and to generated songs."""
     from jukebox.data.dataset import Dataset
-    from jukebox.evaluation.collections import embed_dataset, embed_files
+    from jukebox.evaluation.collections import Choice, embed_dataset, embed_files
     from jukebox.evaluation.distribution import EMBEDDING, stack
     from jukebox.evaluation.recognition import learn
 
     dataset = Dataset.open(arguments.data)
     wanted = _generated(arguments.songs, arguments.by)
     names = {song.key: _name(song, arguments.by) for song in dataset.songs}
-    training = embed_dataset(dataset, "train", arguments.clips, arguments.seed, progress)
+    training = embed_dataset(dataset, Choice(most=arguments.clips, seed=arguments.seed, split="train"), progress)
     recogniser = learn(stack(training.embeddings), [names[key] for key in training.songs])
     rows: dict[str, dict[str, Any]] = {}
 
@@ -31,7 +31,7 @@ def recognise(arguments: argparse.Namespace) -> None:
         share = recogniser.share(stack([embeddings[index] for index in known]), [truth[index] for index in known])
         rows[name] = {"clips": len(known), "right": share, "times_chance": share * len(recogniser.names)}
 
-    held_out = embed_dataset(dataset, "validation", arguments.clips, arguments.seed, progress)
+    held_out = embed_dataset(dataset, Choice(most=arguments.clips, seed=arguments.seed, split="validation"), progress)
     listen("recordings not learnt from", held_out.embeddings, [names[key] for key in held_out.songs])
     if wanted:
         found = embed_files(list(wanted), dataset.sample_rate, progress)

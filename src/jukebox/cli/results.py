@@ -29,12 +29,12 @@ def crop_config(arguments: argparse.Namespace, length_samples: int) -> "CropConf
     return CropConfig(length_samples=length_samples, seed=arguments.seed, shift=False, blend="mean")
 
 
-def parts_of(arguments: argparse.Namespace, model: "nn.Module") -> "Parts":
+def parts_of(arguments: argparse.Namespace, model: "nn.Module | None") -> "Parts":
     """What an evaluation of the same kind that was killed has left in the folder of the results."""
     from jukebox.evaluation.parts import Parts
 
     facts = {name: value for name, value in vars(arguments).items() if name not in _FREE}
-    return Parts.of(arguments.output, facts, model, arguments.data)
+    return Parts.of(arguments.output, facts, model, [arguments.data, *getattr(arguments, "others", ())])
 
 
 def write_results(arguments: argparse.Namespace, results: Mapping[str, Any]) -> Path | None:

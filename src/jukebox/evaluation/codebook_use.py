@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jukebox.data.collection import Split
 from jukebox.data.crops import AudioCrops
 from jukebox.data.display import Display, unseen
 from jukebox.data.shards import Tokens
+from jukebox.evaluation.parts import NOTHING_KEPT, Parts
 from jukebox.vqvae.vqvae import VQVAE
 
 Counts = Int64[np.ndarray, " size"]
@@ -67,15 +69,26 @@ def count_tokens(tokens: Tokens, split: Split | None, display: Display = unseen)
     return counts
 
 
-def count_crops(model: VQVAE, crops: AudioCrops, indices: Sequence[int], display: Display = unseen) -> list[Counts]:
-    """How often each code occurs in pieces of sound, by level."""
-    counts = [np.zeros(model.config.codebook.size, np.int64) for _ in range(model.config.levels)]
-    device = model.vectors(0).device
+def count_crops(
+    model: VQVAE,
+    crops: AudioCrops,
+    indices: Sequence[int],
+    *,
+    parts: Parts = NOTHING_KEPT,
+    display: Display = unseen,
+) -> list[Counts]:
+    """How often each code occurs in pieces of sound, by level; `parts` keeps what was found."""
+    counts = np.zeros((model.config.levels, model.config.codebook.size), np.int64)
     with display("encoding", len(indices), "crops") as advance:
         for index in indices:
-            with torch.no_grad():
-                found = model.encode(crops.take(index).sound[None].to(device))
-            for level, codes in enumerate(found):
-                counts[level] += np.bincount(codes[0].cpu().numpy(), minlength=len(counts[level]))
+            counts += parts.get(f"crop {index}", partial(count_crop, model, crops, index))
             advance(1)
-    return counts
+    return list(counts)
+
+
+@torch.no_grad()
+def count_crop(model: VQVAE, crops: AudioCrops, index: int) -> Int64[np.ndarray, "levels size"]:
+    """How often each code occurs in one piece of sound, by level."""
+    codes = model.encode(crops.take(index).sound[None].to(model.vectors(0).device))
+    size = model.config.codebook.size
+    return np.stack([np.bincount(found[0].cpu().numpy(), minlength=size) for found in codes])

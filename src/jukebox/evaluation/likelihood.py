@@ -19,13 +19,11 @@ from jukebox.data.collection import Song
 from jukebox.data.display import Display, unseen
 from jukebox.data.windows import TokenCrop
 from jukebox.evaluation.ngram import Ngram
-from jukebox.evaluation.parts import Parts
+from jukebox.evaluation.parts import NOTHING_KEPT, Parts
 from jukebox.prior.conditions import Conditions, conditions_of, drop
 from jukebox.prior.prior import Prior
 
 ORDERS = (1, 2, 3, 4)
-
-NOTHING_KEPT = Parts()
 
 Bits = Float32[np.ndarray, "windows codes"]
 

@@ -16,11 +16,9 @@ from torch import Tensor
 from jukebox.audio.spectral import log_mel_distance, scale_invariant_ratio, spectral_convergence, stft_distance
 from jukebox.data.crops import AudioCrop, AudioCrops
 from jukebox.data.display import Display, unseen
-from jukebox.evaluation.parts import Parts
+from jukebox.evaluation.parts import NOTHING_KEPT, Parts
 from jukebox.vqvae.codebook import nearest_codes
 from jukebox.vqvae.vqvae import VQVAE
-
-NOTHING_KEPT = Parts()
 
 SEGMENT_S = 3.0
 # The longest transform of the measures, and the shortest last segment that is used.

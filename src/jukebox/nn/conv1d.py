@@ -19,7 +19,9 @@ def _as_image(x: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch c
 
 
 def _as_sequence(x: Float[Tensor, "batch channels 1 time"]) -> Float[Tensor, "batch time channels"]:
-    return x.permute(0, 2, 3, 1).squeeze(1)
+    # From a single channel the framework makes an image whose channels come first, and everything after that would
+    # have its rows scattered: twice the time of a whole encoder.
+    return x.permute(0, 2, 3, 1).squeeze(1).contiguous()
 
 
 class Conv1d(nn.Conv1d):
