@@ -24,6 +24,8 @@ STAGES = {
     "top": "train the prior of the top level, which reads lyrics, on the voices",
     "middle": "train the upsampler to the middle level",
     "bottom": "train the upsampler to the bottom level",
+    "middle_voices": "go on with the first on the voices",
+    "bottom_voices": "go on with the second on the voices",
     "pack": "half precision, all parts in one folder",
 }
 
@@ -57,12 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands(work: Path, corpus: Path) -> dict[str, list[list[str]]]:
     """The modules and words of each stage."""
-    runs = work / "runs"
+    runs, general = work / "runs", work / "general"
     vqvae = runs / "vqvae" / "model"
 
-    def prior(name: str, codes: Path) -> list[list[str]]:
-        recipe = ["jukebox.cli.main", "train", "prior", str(HERE / f"{name}.yaml")]
-        return [[*recipe, f"data.path={codes}", f"vqvae={vqvae}", "-o", str(runs / name)]]
+    def prior(recipe: str, codes: Path, run: Path, *more: str) -> list[list[str]]:
+        words = ["jukebox.cli.main", "train", "prior", str(HERE / f"{recipe}.yaml"), *more]
+        return [[*words, f"data.path={codes}", f"vqvae={vqvae}", "-o", str(run)]]
+
+    def on_voices(name: str, level: int) -> list[list[str]]:
+        begun = f"finetune.model={general / name / 'model'}"
+        return prior("upsampler_voices", voices_codes, runs / name, "--level", str(level), begun)
 
     def jukebox(*parts: object) -> list[str]:
         return ["jukebox.cli.main", *map(str, parts)]
@@ -85,9 +91,11 @@ def _commands(work: Path, corpus: Path) -> dict[str, list[list[str]]]:
         ],
         "vqvae": [jukebox("train", "vqvae", HERE / "vqvae.yaml", sound, "-o", runs / "vqvae")],
         "tokens": [tokenize(data, codes), tokenize(voices_data, voices_codes)],
-        "top": prior("top", voices_codes),
-        "middle": prior("middle", codes),
-        "bottom": prior("bottom", codes),
+        "top": prior("top", voices_codes, runs / "top"),
+        "middle": prior("middle", codes, general / "middle"),
+        "bottom": prior("bottom", codes, general / "bottom"),
+        "middle_voices": on_voices("middle", 1),
+        "bottom_voices": on_voices("bottom", 0),
         "pack": [jukebox("weights", "pack", runs, "-o", work / "mini")],
     }
 
