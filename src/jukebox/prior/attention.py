@@ -6,6 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from jukebox.config import TransformerConfig
+from jukebox.nn.linear import Linear
 from jukebox.prior import softmax
 from jukebox.prior.fused import norm_linear
 from jukebox.prior.patterns import Pattern
@@ -28,8 +29,8 @@ class SelfAttention(nn.Module):
         inner = config.attention_width
         self.patterns, self.rotary = patterns, config.position == "rotary"
         self.heads, self.head_width = config.heads, config.head_width
-        self.qkv = nn.Linear(config.width, 3 * inner)
-        self.output = nn.Linear(inner, config.width)
+        self.qkv = Linear(config.width, 3 * inner)
+        self.output = Linear(inner, config.width)
         self.query_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
         self.key_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
 
@@ -91,9 +92,9 @@ class CrossAttention(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.heads, self.head_width = config.heads, config.head_width
-        self.query = nn.Linear(config.width, config.attention_width)
-        self.key_value = nn.Linear(config.width, 2 * config.attention_width)
-        self.output = nn.Linear(config.attention_width, config.width)
+        self.query = Linear(config.width, config.attention_width)
+        self.key_value = Linear(config.width, 2 * config.attention_width)
+        self.output = Linear(config.attention_width, config.width)
 
     def pairs(
         self, encoded_lyrics: Float[Tensor, "batch lyrics width"]

@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from jukebox.nn.linear import Linear, product
+
 Rows = Float[Tensor, "*places width"]
 
 # quick_gelu(h) = silu(1.702 h) / 1.702; both factors go into the products before and after.
@@ -29,7 +31,7 @@ def is_plain(x: Tensor, *modules: nn.Module) -> bool:
     """Whether a gradient is wanted of usual modules in float32: in half precision compilers fuse, and casts differ."""
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
-    if any(type(module) not in (nn.Linear, nn.LayerNorm) for module in modules):
+    if any(type(module) not in (Linear, nn.Linear, nn.LayerNorm) for module in modules):
         return False
     kinds = {x.dtype, *(p.dtype for module in modules for p in module.parameters())}
     return kinds == {torch.float32} and not torch.is_autocast_enabled(x.device.type)
@@ -65,7 +67,7 @@ class _NormLinear(torch.autograd.Function):
         ctx.eps = eps
         result = rows.new_empty(len(rows), len(weight))
         for tile, out in _tiles(rows, result):
-            torch.addmm(bias, F.layer_norm(tile, tile.shape[1:], gain, shift, eps), weight.t(), out=out)
+            out.copy_(product(F.layer_norm(tile, tile.shape[1:], gain, shift, eps), weight, bias))
         return result.view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -78,8 +80,8 @@ class _NormLinear(torch.autograd.Function):
         for tile, out, a in _tiles(rows, x_gradient, after):
             normed, mean, deviation = torch.native_layer_norm(tile, tile.shape[1:], gain, shift, ctx.eps)
             if ctx.needs_input_grad[4]:
-                sums[2].addmm_(a.t(), normed)
-            _norm_backward(a @ weight, (tile, mean, deviation), (gain, shift), out, sums)
+                sums[2] += product(a.t(), normed.t())
+            _norm_backward(product(a, weight.t()), (tile, mean, deviation), (gain, shift), out, sums)
         weight_gradient = sums[2] if ctx.needs_input_grad[4] else None
         return x_gradient.view(*gradients[0].shape[:-1], -1), sums[0], sums[1], None, weight_gradient, after.sum(0)
 
@@ -93,10 +95,10 @@ class _AfterAttention(torch.autograd.Function):
         rows, found = x.reshape(-1, x.shape[-1]), looked.reshape(-1, looked.shape[-1])
         sloped, result = rows.new_empty(len(rows), len(w1)), torch.empty_like(rows)
         for tile, f, s, out in _tiles(rows, found, sloped, result):
-            y = torch.addmm(tile, f, w0.t()).add_(b0)
+            y = product(f, w0, b0).add_(tile)
             normed = F.layer_norm(y, y.shape[1:], gain, shift, eps)
-            torch.addmm(b1, normed, w1.t(), beta=_SLOPE, alpha=_SLOPE, out=s)
-            torch.addmm(y.add_(b2), F.silu(s), w2.t(), alpha=1 / _SLOPE, out=out)
+            torch.mul(product(normed, w1, b1), _SLOPE, out=s)
+            torch.add(y.add_(b2), product(F.silu(s), w2), alpha=1 / _SLOPE, out=out)
         ctx.save_for_backward(rows, found, sloped, b0, w0, gain, shift, w1, w2)
         ctx.eps = eps
         return result.view(x.shape)
@@ -112,21 +114,21 @@ class _AfterAttention(torch.autograd.Function):
         sums = [torch.zeros_like(t) for t in (gain, shift, w0, w1, w2)]
         wanted = [ctx.needs_input_grad[place] for place in (6, 9, 10)]
         for tile, f, s, a, out, f_out in _tiles(rows, found, sloped, after, x_gradient, found_gradient):
-            y = torch.addmm(tile, f, w0.t()).add_(b0)
+            y = product(f, w0, b0).add_(tile)
             normed, mean, deviation = torch.native_layer_norm(y, y.shape[1:], gain, shift, ctx.eps)
             if wanted[2]:
-                sums[4].addmm_(a.t(), F.silu(s), alpha=1 / _SLOPE)
+                sums[4].add_(product(a.t(), F.silu(s).t()), alpha=1 / _SLOPE)
             # 1 / _SLOPE of the result and _SLOPE of the argument cancel in the gradient of the argument.
-            inner = torch.ops.aten.silu_backward(a @ w2, s)
+            inner = torch.ops.aten.silu_backward(product(a, w2.t()), s)
             b1_sum += inner.sum(0)
             if wanted[1]:
-                sums[3].addmm_(inner.t(), normed)
-            _norm_backward(inner @ w1, (y, mean, deviation), (gain, shift), out, sums)
+                sums[3] += product(inner.t(), normed.t())
+            _norm_backward(product(inner, w1.t()), (y, mean, deviation), (gain, shift), out, sums)
             out += a
             b0_sum += out.sum(0)
-            torch.mm(out, w0, out=f_out)
+            f_out.copy_(product(out, w0.t()))
             if wanted[0]:
-                sums[2].addmm_(out.t(), f)
+                sums[2] += product(out.t(), f.t())
         matrices = [total if want else None for total, want in zip(sums[2:], wanted, strict=True)]
         shape = gradients[0].shape
         inputs = x_gradient.view(shape), found_gradient.view(*shape[:-1], -1)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from jukebox.config import LyricsConfig, PriorConfig
+from jukebox.nn.linear import Linear
 from jukebox.prior.token_stack import TokenStack, all_positions, before
 
 Lyrics = Int64[Tensor, "batch lyrics"]
@@ -55,9 +56,9 @@ class LyricsEncoder(TokenStack):
     def __init__(self, config: LyricsConfig, width: int) -> None:
         assert config.encoder is not None
         super().__init__(config.encoder, config.vocabulary, learned_start=True)
-        self.projection = nn.Linear(config.encoder.width, width)
+        self.projection = Linear(config.encoder.width, width)
         self.norm = nn.LayerNorm(width)
-        self.output = nn.Linear(width, config.vocabulary, bias=False)
+        self.output = Linear(width, config.vocabulary, bias=False)
 
     def hidden(self, lyrics: Lyrics, *, recompute: bool = False) -> Float[Tensor, "batch lyrics inner"]:
         """The transformer's output; the t-th vector has seen the characters before the t-th."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from jukebox.config import PriorConfig
 from jukebox.errors import DataError
+from jukebox.nn.linear import Linear, linear
 from jukebox.nn.packed import pack, packed
 from jukebox.prior.cache import TransformerState
 from jukebox.prior.conditions import Conditioning, Conditions
@@ -94,7 +95,7 @@ class Prior(TokenStack):
         )
         encoded = config.lyrics is not None and config.lyrics.encoder is not None
         self.lyrics_encoder = LyricsEncoder(config.lyrics, width) if config.lyrics and encoded else None
-        self.output = None if config.tied_output else nn.Linear(width, layout.vocabulary, bias=False)
+        self.output = None if config.tied_output else Linear(width, layout.vocabulary, bias=False)
 
     def forward(
         self, codes: Codes, conditions: Conditions, *, wanted: Wanted = NOTHING, recompute: bool = False
@@ -220,7 +221,7 @@ class Prior(TokenStack):
         whole = self._numbers()
         if self.output is None:
             # Tied: what gives logits is packed, what embeds stays.
-            output = nn.Linear(*reversed(self.token_embedding.weight.shape), bias=False, device="meta")
+            output = Linear(*reversed(self.token_embedding.weight.shape), bias=False, device="meta")
             output.weight = self.token_embedding.weight
             self.output = packed(output)
         pack(self)
@@ -266,7 +267,7 @@ class Prior(TokenStack):
     def _logits(self, hidden: Hidden, added: Hidden | None) -> Logits:
         if self.config.recondition:
             hidden = _plus(hidden, added)
-        return F.linear(hidden, self.token_embedding.weight) if self.output is None else self.output(hidden)
+        return linear(hidden, self.token_embedding.weight) if self.output is None else self.output(hidden)
 
     def _lyric_attention(self, output: TransformerOutput) -> dict[int, Tensor]:
         letters = self.config.transformer.layers

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from jukebox.config import TransformerConfig
 from jukebox.errors import ConfigError
 from jukebox.nn.basics import quick_gelu
+from jukebox.nn.linear import Linear
 from jukebox.prior import patterns
 from jukebox.prior.attention import CrossAttention, Place, SelfAttention
 from jukebox.prior.cache import TransformerState, empty_cache
@@ -72,8 +73,8 @@ class MLP(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.input = nn.Linear(width, hidden)
-        self.output = nn.Linear(hidden, width)
+        self.input = Linear(width, hidden)
+        self.output = Linear(hidden, width)
 
     def forward(self, x: Float[Tensor, "*places width"]) -> Float[Tensor, "*places width"]:
         """Each position by itself."""
