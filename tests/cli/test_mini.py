@@ -95,3 +95,11 @@ def test_without_it_everything_that_needs_it_says_so(
         assert "The weights of mini are not in this installation" in refused(capsys, *words)
     assert main(["models"]) == 0
     assert "no: its weights are not in this installation" in capsys.readouterr().out
+
+
+def test_a_prior_without_lyrics_needs_no_alphabet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a fine-tuned upsampler is exported."""
+    runs = mini.write_runs(tmp_path / "runs")
+    (runs / "low" / "model" / "alphabet.json").unlink()
+    assert main(["labels", str(runs / "low" / "model")]) == 0
+    assert "Ada" in capsys.readouterr().out

@@ -42,7 +42,7 @@ def names_of(model: str, level: int | None = None) -> tuple[Vocabulary, LyricAlp
     if model == presets.TINY_RANDOM:
         return Vocabulary.from_songs(presets.TINY_NAMES), V3_ALPHABET
     if folder := _folder_with_names(locate(model) if model == presets.MINI else Path(model), level):
-        return read_names(folder)
+        return read_names(folder) if _has_alphabet(folder) else (_vocabulary_of(folder), V3_ALPHABET)
     if model not in presets.RELEASED:
         raise DataError(
             f"{model} has no {VOCABULARY}: name the folder of a prior, or one of {', '.join(presets.NAMES)}."
@@ -54,6 +54,19 @@ def names_of(model: str, level: int | None = None) -> tuple[Vocabulary, LyricAlp
     if not (folder / f"{version}_artist_ids.txt").is_file():
         raise DataError(f"The label lists of {model} are not in {folder}; run `jukebox weights download {model}`.")
     return Vocabulary.released(folder, version), V2_ALPHABET if version == "v2" else V3_ALPHABET
+
+
+def _has_alphabet(folder: Path) -> bool:
+    """Whether a folder must have an alphabet: one of a fine-tuned prior that reads no lyrics has none."""
+    return (folder / store.ALPHABET).is_file() or not (folder / store.CONFIG).is_file()
+
+
+def _vocabulary_of(folder: Path) -> Vocabulary:
+    path = folder / VOCABULARY
+    try:
+        return Vocabulary.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        raise DataError(f"{path} cannot be read ({error}); name a folder that has it.") from error
 
 
 def _folder_with_names(folder: Path, level: int | None) -> Path | None:
