@@ -29,7 +29,7 @@ class SelfAttention(nn.Module):
         inner = config.attention_width
         self.patterns, self.rotary = patterns, config.position == "rotary"
         self.heads, self.head_width = config.heads, config.head_width
-        self.qkv = Linear(config.width, 3 * inner)
+        self.qkv: nn.Linear = Linear(config.width, 3 * inner)
         self.output = Linear(inner, config.width)
         self.query_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
         self.key_norm = nn.RMSNorm(config.head_width, eps=1e-6) if config.query_key_norm else None
