@@ -48,6 +48,13 @@ def test_frozen_matrices_get_no_gradient() -> None:
     assert near(x.grad, weight.sum(0).expand_as(x))
 
 
+def test_a_bias_alone_may_learn() -> None:
+    weight, x, bias = torch.randn(8, 16), torch.randn(LEAST_ROWS, 16), torch.zeros(8, requires_grad=True)
+    linear(x, weight, bias).sum().backward()
+    assert bias.grad is not None
+    assert torch.equal(bias.grad, torch.full((8,), float(LEAST_ROWS)))
+
+
 @pytest.mark.skipif(not module._has_operator(), reason="no AVX-512, or no such operator")
 def test_a_row_is_the_same_bits_among_any_number_of_rows() -> None:
     torch.manual_seed(0)

@@ -30,9 +30,8 @@ def linear(
     x: Float[Tensor, "*places inner"], weight: Float[Tensor, "outer inner"], bias: Tensor | None = None
 ) -> Float[Tensor, "*places outer"]:
     """`F.linear`, by the faster of two libraries."""
-    if not _suits(x, weight):
-        return F.linear(x, weight, bias)
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+    wanted = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
+    if wanted and _suits(x, weight):
         found = _Linear.apply(x, weight, bias)
         assert isinstance(found, Tensor)
         return found
@@ -40,7 +39,7 @@ def linear(
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight.T + bias, without a gradient; either may be a transposed view."""
+    """x @ weight.T + bias; either may be a transposed view. Of oneDNN there is no gradient: `linear` has it."""
     if not _suits(x, weight):
         return F.linear(x, weight, bias)
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
