@@ -97,9 +97,11 @@ def test_without_it_everything_that_needs_it_says_so(
     assert "no: its weights are not in this installation" in capsys.readouterr().out
 
 
-def test_a_prior_without_lyrics_needs_no_alphabet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As a fine-tuned upsampler is exported."""
+def test_only_a_prior_that_reads_lyrics_needs_an_alphabet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fine-tuned upsampler is exported without one."""
     runs = mini.write_runs(tmp_path / "runs")
-    (runs / "low" / "model" / "alphabet.json").unlink()
+    for run in ("low", "high"):
+        (runs / run / "model" / "alphabet.json").unlink()
     assert main(["labels", str(runs / "low" / "model")]) == 0
     assert "Ada" in capsys.readouterr().out
+    assert "alphabet.json cannot be read" in refused(capsys, "labels", str(runs / "high" / "model"))

@@ -10,7 +10,7 @@ from jukebox.checkpoints.files import replacing
 from jukebox.errors import ConfigError, DataError, LabelError
 from jukebox.labels.labels import LabelEncoder, Labels
 from jukebox.labels.lyric_times import TimedText
-from jukebox.labels.text import LyricAlphabet
+from jukebox.labels.text import V3_ALPHABET, LyricAlphabet
 from jukebox.labels.vocabulary import Vocabulary
 
 SONGS, VOCABULARY, ALPHABET = "songs.jsonl", "vocabulary.json", "alphabet.json"
@@ -158,20 +158,25 @@ def read_songs(folder: Path) -> tuple[Song, ...]:
     return tuple(songs)
 
 
-def read_names(folder: Path) -> tuple[Vocabulary, LyricAlphabet]:
+def read_names(folder: Path, *, lyrics: bool = True) -> tuple[Vocabulary, LyricAlphabet]:
     """The vocabulary and the lyric alphabet that are saved in a folder: of a dataset, or of a prior.
+
+    Args:
+        folder: that has them.
+        lyrics: whether they are read; else there need be no alphabet, and the released one stands for it.
 
     Raises:
         DataError: a file is missing or damaged.
     """
     texts = {}
-    for name in (VOCABULARY, ALPHABET):
+    for name in (VOCABULARY, ALPHABET) if lyrics else (VOCABULARY,):
         try:
             texts[name] = (folder / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{folder / name} cannot be read ({error}); name a folder that has it.") from error
     try:
-        return Vocabulary.from_json(texts[VOCABULARY]), LyricAlphabet.from_json(texts[ALPHABET])
+        alphabet = LyricAlphabet.from_json(texts[ALPHABET]) if lyrics else V3_ALPHABET
+        return Vocabulary.from_json(texts[VOCABULARY]), alphabet
     except (ConfigError, DataError) as error:
         raise DataError(f"{folder} has no usable {VOCABULARY} and {ALPHABET}: {error}") from error
 

@@ -42,7 +42,8 @@ def names_of(model: str, level: int | None = None) -> tuple[Vocabulary, LyricAlp
     if model == presets.TINY_RANDOM:
         return Vocabulary.from_songs(presets.TINY_NAMES), V3_ALPHABET
     if folder := _folder_with_names(locate(model) if model == presets.MINI else Path(model), level):
-        return read_names(folder) if _has_alphabet(folder) else (_vocabulary_of(folder), V3_ALPHABET)
+        config = _config(folder)
+        return read_names(folder, lyrics=config is None or config.lyrics is not None)
     if model not in presets.RELEASED:
         raise DataError(
             f"{model} has no {VOCABULARY}: name the folder of a prior, or one of {', '.join(presets.NAMES)}."
@@ -56,27 +57,18 @@ def names_of(model: str, level: int | None = None) -> tuple[Vocabulary, LyricAlp
     return Vocabulary.released(folder, version), V2_ALPHABET if version == "v2" else V3_ALPHABET
 
 
-def _has_alphabet(folder: Path) -> bool:
-    """Whether a folder must have an alphabet: one of a fine-tuned prior that reads no lyrics has none."""
-    return (folder / store.ALPHABET).is_file() or not (folder / store.CONFIG).is_file()
-
-
-def _vocabulary_of(folder: Path) -> Vocabulary:
-    path = folder / VOCABULARY
-    try:
-        return Vocabulary.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ConfigError) as error:
-        raise DataError(f"{path} cannot be read ({error}); name a folder that has it.") from error
-
-
 def _folder_with_names(folder: Path, level: int | None) -> Path | None:
     """The folder itself, or the one in it of the prior of a level."""
     if (folder / VOCABULARY).is_file() or not folder.is_dir():
         return folder if folder.is_dir() else None
-    found = {}
-    for inner in (path for path in store.checkpoints_in(folder) if (path / VOCABULARY).is_file()):
-        try:
-            found[PriorConfig.from_json((inner / store.CONFIG).read_text(encoding="utf-8")).level] = inner
-        except (OSError, ConfigError, UnicodeDecodeError):
-            continue
-    return found.get(max(found, default=None) if level is None else level)
+    inner = (path for path in store.checkpoints_in(folder) if (path / VOCABULARY).is_file())
+    found = {config.level: path for path in inner if (config := _config(path)) is not None}
+    return found.get(max(found, default=-1) if level is None else level)
+
+
+def _config(folder: Path) -> PriorConfig | None:
+    """What the prior in a folder is; None where there is none."""
+    try:
+        return PriorConfig.from_json((folder / store.CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ConfigError, UnicodeDecodeError):
+        return None
