@@ -18,7 +18,7 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
-from jukebox.checkpoints.files import flush
+from jukebox.checkpoints.files import flush, remove_unfinished
 from jukebox.errors import CheckpointError
 from jukebox.training.workers import Workers
 
@@ -116,9 +116,7 @@ def latest(folder: Path) -> Saved | None:
     Raises:
         CheckpointError: there are states, but none of them is whole.
     """
-    if folder.is_dir():
-        for part in folder.glob(f".{PREFIX}*{PART}"):
-            shutil.rmtree(part, ignore_errors=True)
+    remove_unfinished(folder)
     found = states(folder)
     for path in reversed(found):
         saved = _read(path)
