@@ -2,8 +2,7 @@
 
 A tile is an image of height one in channels-last order, for which oneDNN multiplies slices of rows where they lie. On
 processors with AVX-512 that is twice as fast as the matrix products of PyTorch (MKL), and elsewhere equal to them; see
-docs/decisions/0007. PyTorch sends kernels of one tap to MKL unless they are dilated, which for one tap means nothing:
-so they are, here.
+docs/decisions/0007. A kernel of one tap is a linear map (`nn.linear`).
 """
 
 import torch
@@ -11,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
+
+from jukebox.nn.linear import product
 
 # Plain tensors [time, channels] and images [1, channels, 1, time] of the same memory: checking each would slow tests.
 Rows = Tensor
@@ -41,8 +42,9 @@ def adjoint_of(weight: Float[Tensor, "width channels taps"]) -> Kernel:
 
 def convolve(rows: Rows, kernel: Kernel, bias: Tensor | None, distance: int = 1) -> Rows:
     """One row for every place where all taps, `distance` rows from each other, see rows."""
-    single = kernel.shape[3] == 1
-    found = F.conv2d(_image(rows, len(rows)), kernel, bias, dilation=2 if single else (1, distance))
+    if kernel.shape[3] == 1:
+        return product(rows, kernel[:, :, 0, 0], bias)
+    found = F.conv2d(_image(rows, len(rows)), kernel, bias, dilation=(1, distance))
     return found.permute(0, 2, 3, 1).view(-1, len(kernel))
 
 
@@ -50,6 +52,7 @@ def add_kernel_gradient(
     total: Float[Tensor, "taps width channels"], rows: Rows, outer: Rows, distance: int = 1
 ) -> None:
     """Add what `outer`, the gradient of `convolve`'s result, says of the kernel."""
+    # PyTorch sends kernels of one tap to MKL unless they are dilated, which for one tap means nothing: so they are.
     line = _LINE if len(outer) % _LINE == 0 else len(outer)
     given, like = _image(outer, line), total[0, :, :, None, None]
     for tap, own in enumerate(total):
