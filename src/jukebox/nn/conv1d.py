@@ -1,7 +1,7 @@
 """Convolutions along time: residual stacks, down- and upsampling. Shared by the VQ-VAE and the conditioner.
 
 Everything here is time-major, [batch, time, channels]: a chunk of time is contiguous, so that the streaming form
-(`jukebox.nn.conv_stream`) is a few matrix products on slices, and the whole-window form below runs as a channels-last
+(`jukebox.nn.conv_stream`) is matrix products of chunks, and the whole-window form below runs as a channels-last
 convolution, the fast layout on CPUs and GPUs alike.
 """
 
@@ -10,18 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from jukebox.nn.convolve import Shape, convolution, trained_convolution, trained_transposed, transposed
 from jukebox.nn.residual import applies, residual_block
-
-
-def _as_image(x: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch channels 1 time"]:
-    """A view of the same memory as a channels-last image of height one."""
-    return x.unsqueeze(1).permute(0, 3, 1, 2)
-
-
-def _as_sequence(x: Float[Tensor, "batch channels 1 time"]) -> Float[Tensor, "batch time channels"]:
-    # From a single channel the framework makes an image whose channels come first, and everything after that would
-    # have its rows scattered: twice the time of a whole encoder.
-    return x.permute(0, 2, 3, 1).squeeze(1).contiguous()
 
 
 class Conv1d(nn.Conv1d):
@@ -30,15 +20,8 @@ class Conv1d(nn.Conv1d):
     def forward(self, input: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch new_time width"]:
         """The convolution of the whole window, with zeros beyond its ends."""
         (padding,), (stride,), (dilation,) = self.padding, self.stride, self.dilation
-        image = F.conv2d(
-            _as_image(input),
-            self.weight[:, :, None],
-            self.bias,
-            (1, stride),
-            (0, int(padding)),
-            (1, dilation),
-        )
-        return _as_sequence(image)
+        convolve = trained_convolution if applies(input, self) else convolution
+        return convolve(input, self.weight, self.bias, Shape(stride, int(padding), dilation))
 
 
 class ConvTranspose1d(nn.ConvTranspose1d):
@@ -49,9 +32,9 @@ class ConvTranspose1d(nn.ConvTranspose1d):
     ) -> Float[Tensor, "batch new_time width"]:
         """The transposed convolution of the whole window; `output_size` is not used."""
         assert output_size is None
-        (padding,), (stride,) = self.padding, self.stride
-        image = F.conv_transpose2d(_as_image(input), self.weight[:, :, None], self.bias, (1, stride), (0, int(padding)))
-        return _as_sequence(image)
+        (padding,), (stride,), (dilation,) = self.padding, self.stride, self.dilation
+        convolve = trained_transposed if applies(input, self) else transposed
+        return convolve(input, self.weight, self.bias, Shape(stride, int(padding), dilation))
 
 
 class ResidualBlock(nn.Module):

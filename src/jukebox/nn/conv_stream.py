@@ -18,6 +18,7 @@ from torch import Tensor
 
 from jukebox.nn.affine import AffineMap, convolution
 from jukebox.nn.conv1d import ResidualBlock
+from jukebox.nn.linear import product
 
 # Inside a chain rows are plain tensors [time, channels]: checking each of them would slow the tests tenfold.
 Rows = Tensor
@@ -148,9 +149,9 @@ class AffineLayer:
         parts = result.split(self.map.outputs, 1)
         for part in parts:
             part.copy_(self.map.bias.expand_as(part))
-        for tap, product in zip(self.map.taps, products.split(self.map.outputs, 1), strict=True):
+        for tap, found in zip(self.map.taps, products.split(self.map.outputs, 1), strict=True):
             first = self.map.lead + tap.offset
-            parts[tap.phase].add_(product[first : first + len(result)])
+            parts[tap.phase].add_(found[first : first + len(result)])
 
     def _edges(self, result: Rows) -> None:
         if self.map.head is not None and not self.begun:
@@ -168,13 +169,11 @@ class Scratch:
     def __init__(self, like: Tensor) -> None:
         self.memory = like.new_empty(0)
 
-    def take(self, *shape: tuple[int, int]) -> list[Rows]:
-        """Unwritten rows of these shapes, which the next call may give away again."""
-        sizes = [rows * width for rows, width in shape]
-        if sum(sizes) > len(self.memory):
-            self.memory = self.memory.new_empty(sum(sizes))
-        parts = self.memory[: sum(sizes)].split(sizes)
-        return [part.view(rows, width) for part, (rows, width) in zip(parts, shape, strict=True)]
+    def take(self, rows: int, width: int) -> Rows:
+        """Unwritten rows, which the next call may give away again."""
+        if rows * width > len(self.memory):
+            self.memory = self.memory.new_empty(rows * width)
+        return self.memory[: rows * width].view(rows, width)
 
 
 class ResidualLayer:
@@ -182,10 +181,11 @@ class ResidualLayer:
 
     def __init__(self, block: ResidualBlock, scratch: Scratch) -> None:
         dilated, pointwise = convolution(block.dilated), convolution(block.pointwise)
-        self.dilation, self.width, self.hidden_width = dilated.lead, dilated.inputs, dilated.outputs
-        self.taps, self.bias = [tap.matrix for tap in dilated.taps], dilated.bias
-        self.pointwise, self.pointwise_bias = pointwise.taps[0].matrix, pointwise.bias
-        self.scale, self.scratch = block.scale, scratch
+        self.dilation, self.width = dilated.lead, dilated.inputs
+        # [hidden, 3 * width]: what the taps see lies side by side.
+        self.kernel, self.bias = torch.cat([tap.matrix for tap in dilated.taps]).t().contiguous(), dilated.bias
+        self.mixing, self.offset = pointwise.taps[0].matrix.t() * block.scale, pointwise.bias * block.scale
+        self.scratch = scratch
         self.tile = max(1, _TILE_ELEMENTS // self.width)
         self.window = Window(self.bias, self.width)
         self.window.grow(self.dilation).zero_()
@@ -210,15 +210,11 @@ class ResidualLayer:
 
     def _block(self, start: int, result: Rows) -> None:
         count = len(result)
-        span = count + 2 * self.dilation
-        rectified, hidden = self.scratch.take((span, self.width), (count, self.hidden_width))
-        torch.clamp_min(self.window.view(start, span), 0, out=rectified)
-        torch.addmm(self.bias, rectified[:count], self.taps[0], out=hidden)
-        hidden.addmm_(rectified[self.dilation : self.dilation + count], self.taps[1])
-        hidden.addmm_(rectified[2 * self.dilation :], self.taps[2]).relu_()
-        identity = self.window.view(start + self.dilation, count)
-        torch.add(identity, self.pointwise_bias, alpha=self.scale, out=result)
-        result.addmm_(hidden, self.pointwise, alpha=self.scale)
+        seen = self.scratch.take(count, 3 * self.width)
+        for tap, part in enumerate(seen.split(self.width, 1)):
+            torch.clamp_min(self.window.view(start + tap * self.dilation, count), 0, out=part)
+        branch = product(product(seen, self.kernel, self.bias).relu_(), self.mixing, self.offset)
+        torch.add(self.window.view(start + self.dilation, count), branch, out=result)
 
 
 class Chain:

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from jukebox.nn.tiles import add_kernel_gradient, adjoint_of, convolve, gather, kernel_of, tiles
+from jukebox.nn.linear import product
+from jukebox.nn.tiles import adjoint_of, convolve, flat_kernel, rectified_columns, tiles
 
 Rows = Float[Tensor, "batch time width"]
 
@@ -43,13 +44,13 @@ class _Block(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, w1, b1, w2)
         ctx.dilation, ctx.scale = dilation, scale
-        kernel, mixing, offset = kernel_of(w1), kernel_of(w2 * scale), b2 * scale
+        kernel, mixing, offset = flat_kernel(w1), w2[:, :, 0] * scale, b2 * scale
         result, places = torch.empty_like(x), tiles(x.shape[1], x.shape[2])
-        room = x.new_empty(3 * places[0][1], x.shape[2])
+        room = x.new_empty(places[0][1] * 3 * x.shape[2])
         for item, out in zip(x, result, strict=True):
             for start, stop in places:
-                rows, distance = gather(room, item, start, stop, dilation)
-                branch = convolve(convolve(rows, kernel, b1, distance).relu_(), mixing, offset)
+                seen = rectified_columns(room, item, start, stop, dilation)
+                branch = product(product(seen, kernel, b1).relu_(), mixing, offset)
                 torch.add(item[start:stop], branch, out=out[start:stop])
         return result
 
@@ -58,11 +59,11 @@ class _Block(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         x, w1, b1, w2 = ctx.saved_tensors
         dilation, scale, outer = ctx.dilation, ctx.scale, gradients[0].contiguous()
-        kernel, back, back_mixing = kernel_of(w1), adjoint_of(w1), adjoint_of(w2 * scale)
-        w1_gradient, w2_gradient = w1.new_zeros(3, *w1.shape[:2]), w2.new_zeros(1, *w2.shape[:2])
+        kernel, back, mixing_back = flat_kernel(w1), adjoint_of(w1), (w2[:, :, 0] * scale).t().contiguous()
+        w1_gradient, w2_gradient = torch.zeros_like(kernel), torch.zeros_like(mixing_back.t())
         b1_gradient, b2_gradient = torch.zeros_like(b1), w2.new_zeros(len(w2))
         result, places = torch.empty_like(x), tiles(x.shape[1], x.shape[2])
-        room = x.new_empty(3 * places[0][1], x.shape[2])
+        room = x.new_empty(places[0][1] * 3 * x.shape[2])
         # The gradients of the hidden rows before their activation, with zeros beyond both ends that nobody writes.
         inner = x.new_empty(x.shape[1] + 2 * dilation, len(b1))
         inner[:dilation].zero_()
@@ -70,17 +71,17 @@ class _Block(torch.autograd.Function):
         rectified = torch.ops.aten.threshold_backward.grad_input
         for item, item_outer, out in zip(x, outer, result, strict=True):
             for start, stop in places:
-                rows, distance = gather(room, item, start, stop, dilation)
-                hidden, given = convolve(rows, kernel, b1, distance).relu_(), item_outer[start:stop]
-                own = inner[start + dilation : stop + dilation]
-                rectified(convolve(given, back_mixing, None), hidden, 0, grad_input=own)
-                add_kernel_gradient(w1_gradient, rows, own, distance)
-                add_kernel_gradient(w2_gradient, hidden, given)
+                seen, given = rectified_columns(room, item, start, stop, dilation), item_outer[start:stop]
+                hidden, own = product(seen, kernel, b1).relu_(), inner[start + dilation : stop + dilation]
+                rectified(product(given, mixing_back), hidden, 0, grad_input=own)
+                w1_gradient += product(own.t(), seen.t())
+                w2_gradient += product(given.t(), hidden.t())
                 b1_gradient += own.sum(0)
                 b2_gradient += given.sum(0)
             for start, stop in places:
-                found = convolve(inner[start : stop + 2 * dilation], back, None, dilation)
+                found = convolve(inner[start : stop + 2 * dilation], back, dilation)
                 rectified(found, item[start:stop], 0, grad_input=out[start:stop])
                 out[start:stop].add_(item_outer[start:stop])
-        w1_gradient, w2_gradient = w1_gradient.permute(1, 2, 0), w2_gradient.permute(1, 2, 0) * scale
+        w1_gradient = w1_gradient.unflatten(1, (3, -1)).transpose(1, 2)
+        w2_gradient = w2_gradient[:, :, None] * scale
         return result, w1_gradient, b1_gradient, w2_gradient, b2_gradient * scale, None, None
