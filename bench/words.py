@@ -73,7 +73,7 @@ def main() -> None:
         row[0], row[1] = row[0] + heard.right, row[1] + heard.asked
 
     def mono(path: Path) -> np.ndarray:
-        return read(path, RATE)[0].mean(0).double().numpy()
+        return read(path, sample_rate=RATE).mean(0).double().numpy()
 
     with progress("listening", len(chosen), "recordings") as advance:
         for entry in chosen:
