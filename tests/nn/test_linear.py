@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jukebox.nn import linear as module
-from jukebox.nn.linear import LEAST_ROWS, Linear, linear, product
+from jukebox.nn.linear import LEAST_ROWS, Linear, add_product, linear, product
 
 ROUNDING = 2e-6
 """Of the largest value; measured: 4e-7."""
@@ -39,6 +39,15 @@ def test_transposed_views() -> None:
     assert near(product(a.t(), b.t()), a.t() @ b)
     weight = torch.randn(80, 96)
     assert near(product(a, weight.t()), a @ weight)
+
+
+@pytest.mark.parametrize("rows", [3, LEAST_ROWS])
+def test_a_product_is_added(rows: int) -> None:
+    torch.manual_seed(0)
+    total, x, weight = torch.randn(rows, 8), torch.randn(rows, 16), torch.randn(8, 16)
+    expected = total + x @ weight.t()
+    add_product(total, x, weight)
+    assert near(total, expected)
 
 
 def test_frozen_matrices_get_no_gradient() -> None:

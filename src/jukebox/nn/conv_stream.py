@@ -18,7 +18,7 @@ from torch import Tensor
 
 from jukebox.nn.affine import AffineMap, convolution
 from jukebox.nn.conv1d import ResidualBlock
-from jukebox.nn.linear import product
+from jukebox.nn.linear import add_product, product
 
 # Inside a chain rows are plain tensors [time, channels]: checking each of them would slow the tests tenfold.
 Rows = Tensor
@@ -182,8 +182,7 @@ class ResidualLayer:
     def __init__(self, block: ResidualBlock, scratch: Scratch) -> None:
         dilated, pointwise = convolution(block.dilated), convolution(block.pointwise)
         self.dilation, self.width = dilated.lead, dilated.inputs
-        # [hidden, 3 * width]: what the taps see lies side by side.
-        self.kernel, self.bias = torch.cat([tap.matrix for tap in dilated.taps]).t().contiguous(), dilated.bias
+        self.taps, self.bias = [tap.matrix.t().contiguous() for tap in dilated.taps], dilated.bias
         self.mixing, self.offset = pointwise.taps[0].matrix.t() * block.scale, pointwise.bias * block.scale
         self.scratch = scratch
         self.tile = max(1, _TILE_ELEMENTS // self.width)
@@ -210,11 +209,14 @@ class ResidualLayer:
 
     def _block(self, start: int, result: Rows) -> None:
         count = len(result)
-        seen = self.scratch.take(count, 3 * self.width)
-        for tap, part in enumerate(seen.split(self.width, 1)):
-            torch.clamp_min(self.window.view(start + tap * self.dilation, count), 0, out=part)
-        branch = product(product(seen, self.kernel, self.bias).relu_(), self.mixing, self.offset)
-        torch.add(self.window.view(start + self.dilation, count), branch, out=result)
+        rectified = self.scratch.take(count + 2 * self.dilation, self.width)
+        torch.clamp_min(self.window.view(start, len(rectified)), 0, out=rectified)
+        first, middle, last = (rectified[tap * self.dilation :][:count] for tap in range(3))
+        hidden = product(first, self.taps[0], self.bias)
+        add_product(hidden, middle, self.taps[1])
+        add_product(hidden, last, self.taps[2])
+        torch.add(self.window.view(start + self.dilation, count), self.offset, out=result)
+        add_product(result, hidden.relu_(), self.mixing)
 
 
 class Chain:

@@ -45,6 +45,14 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
+def add_product(total: Tensor, x: Tensor, weight: Tensor) -> None:
+    """total += x @ weight.T, without gradients."""
+    if _suits(x, weight):
+        total += product(x, weight)
+    else:
+        total.addmm_(x, weight.t())
+
+
 def _suits(x: Tensor, weight: Tensor) -> bool:
     return (
         x.dtype == weight.dtype == torch.float32

@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from jukebox.nn.linear import product
-
 Latents = Float[Tensor, "*shape embedding"]
 Vectors = Float[Tensor, "size embedding"]
 Codes = Int64[Tensor, "*shape"]
@@ -23,7 +21,8 @@ def nearest_codes(latents: Latents, vectors: Vectors, block_rows: int = 8192) ->
     flat = latents.reshape(-1, latents.shape[-1])
     # |x - v|^2 = |x|^2 - 2 x.v + |v|^2, and |x|^2 is the same for every vector.
     offsets = vectors.square().sum(1) * -0.5
-    codes = [_first_maximum(product(rows, vectors, offsets)) for rows in flat.split(block_rows)]
+    columns = vectors.t().contiguous()
+    codes = [_first_maximum(torch.addmm(offsets, rows, columns)) for rows in flat.split(block_rows)]
     return torch.cat(codes).reshape(latents.shape[:-1])
 
 
