@@ -1,7 +1,7 @@
 """Convolutions along time: residual stacks, down- and upsampling. Shared by the VQ-VAE and the conditioner.
 
 Everything here is time-major, [batch, time, channels]: a chunk of time is contiguous, so that the streaming form
-(`jukebox.nn.conv_stream`) is matrix products of chunks, and the whole-window form below runs as a channels-last
+(`jukebox.nn.conv_stream`) is a few matrix products on slices, and the whole-window form below runs as a channels-last
 convolution, the fast layout on CPUs and GPUs alike.
 """
 

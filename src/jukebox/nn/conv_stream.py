@@ -18,7 +18,6 @@ from torch import Tensor
 
 from jukebox.nn.affine import AffineMap, convolution
 from jukebox.nn.conv1d import ResidualBlock
-from jukebox.nn.linear import add_product, product
 
 # Inside a chain rows are plain tensors [time, channels]: checking each of them would slow the tests tenfold.
 Rows = Tensor
@@ -149,9 +148,9 @@ class AffineLayer:
         parts = result.split(self.map.outputs, 1)
         for part in parts:
             part.copy_(self.map.bias.expand_as(part))
-        for tap, found in zip(self.map.taps, products.split(self.map.outputs, 1), strict=True):
+        for tap, product in zip(self.map.taps, products.split(self.map.outputs, 1), strict=True):
             first = self.map.lead + tap.offset
-            parts[tap.phase].add_(found[first : first + len(result)])
+            parts[tap.phase].add_(product[first : first + len(result)])
 
     def _edges(self, result: Rows) -> None:
         if self.map.head is not None and not self.begun:
@@ -169,11 +168,13 @@ class Scratch:
     def __init__(self, like: Tensor) -> None:
         self.memory = like.new_empty(0)
 
-    def take(self, rows: int, width: int) -> Rows:
-        """Unwritten rows, which the next call may give away again."""
-        if rows * width > len(self.memory):
-            self.memory = self.memory.new_empty(rows * width)
-        return self.memory[: rows * width].view(rows, width)
+    def take(self, *shape: tuple[int, int]) -> list[Rows]:
+        """Unwritten rows of these shapes, which the next call may give away again."""
+        sizes = [rows * width for rows, width in shape]
+        if sum(sizes) > len(self.memory):
+            self.memory = self.memory.new_empty(sum(sizes))
+        parts = self.memory[: sum(sizes)].split(sizes)
+        return [part.view(rows, width) for part, (rows, width) in zip(parts, shape, strict=True)]
 
 
 class ResidualLayer:
@@ -181,10 +182,10 @@ class ResidualLayer:
 
     def __init__(self, block: ResidualBlock, scratch: Scratch) -> None:
         dilated, pointwise = convolution(block.dilated), convolution(block.pointwise)
-        self.dilation, self.width = dilated.lead, dilated.inputs
-        self.taps, self.bias = [tap.matrix.t().contiguous() for tap in dilated.taps], dilated.bias
-        self.mixing, self.offset = pointwise.taps[0].matrix.t() * block.scale, pointwise.bias * block.scale
-        self.scratch = scratch
+        self.dilation, self.width, self.hidden_width = dilated.lead, dilated.inputs, dilated.outputs
+        self.taps, self.bias = [tap.matrix for tap in dilated.taps], dilated.bias
+        self.pointwise, self.pointwise_bias = pointwise.taps[0].matrix, pointwise.bias
+        self.scale, self.scratch = block.scale, scratch
         self.tile = max(1, _TILE_ELEMENTS // self.width)
         self.window = Window(self.bias, self.width)
         self.window.grow(self.dilation).zero_()
@@ -209,14 +210,15 @@ class ResidualLayer:
 
     def _block(self, start: int, result: Rows) -> None:
         count = len(result)
-        rectified = self.scratch.take(count + 2 * self.dilation, self.width)
-        torch.clamp_min(self.window.view(start, len(rectified)), 0, out=rectified)
-        first, middle, last = (rectified[tap * self.dilation :][:count] for tap in range(3))
-        hidden = product(first, self.taps[0], self.bias)
-        add_product(hidden, middle, self.taps[1])
-        add_product(hidden, last, self.taps[2])
-        torch.add(self.window.view(start + self.dilation, count), self.offset, out=result)
-        add_product(result, hidden.relu_(), self.mixing)
+        span = count + 2 * self.dilation
+        rectified, hidden = self.scratch.take((span, self.width), (count, self.hidden_width))
+        torch.clamp_min(self.window.view(start, span), 0, out=rectified)
+        torch.addmm(self.bias, rectified[:count], self.taps[0], out=hidden)
+        hidden.addmm_(rectified[self.dilation : self.dilation + count], self.taps[1])
+        hidden.addmm_(rectified[2 * self.dilation :], self.taps[2]).relu_()
+        identity = self.window.view(start + self.dilation, count)
+        torch.add(identity, self.pointwise_bias, alpha=self.scale, out=result)
+        result.addmm_(hidden, self.pointwise, alpha=self.scale)
 
 
 class Chain:
