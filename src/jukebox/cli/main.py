@@ -5,6 +5,7 @@ Subcommands are imported only when they are asked for, so that `--help` and `--v
 
 import argparse
 import difflib
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ COMMANDS = {
 """Each command's module, which has `add_parser(subparsers)` and `run(arguments) -> int`, and its one-line help."""
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+
+# A full disk, a quota, a limit on the size of files: what nobody catches where it happens ends here.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `jukebox weights list | head -1`
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        what = error.filename or "A file"
+        return _complain(f"{what} cannot be written ({error.strerror}): make room, and run the same command again.")
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
