@@ -190,7 +190,9 @@ def claim(folder: RunFolder, recipe: Recipe, workers: Workers) -> None:
         except (ConfigError, TrainingError) as error:
             problem = error
         except OSError as error:
-            problem = TrainingError(f"{folder.path} cannot be written ({error.strerror}); choose another place.")
+            problem = TrainingError(
+                f"{folder.path} cannot be written ({error.strerror}); make room, or name another place."
+            )
     problem = workers.told(problem)
     if problem is not None:
         raise problem
