@@ -11,7 +11,7 @@ import pytest
 from tests.training.processes import Kill, run, train
 
 TOLERANCE = 1e-5
-"""Losses of 2 to 4 in float32; measured over 8 steps: 2.4e-7 for the VQ-VAE, 1.7e-6 for a prior with lyrics and Muon."""
+"""Losses of 2 to 4 in float32; measured over 8 steps: 2.4e-7 for the VQ-VAE, 1.7e-6 for a prior with Muon."""
 STEPS = 6
 
 
