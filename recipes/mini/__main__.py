@@ -84,7 +84,7 @@ def _commands(work: Path, corpus: Path) -> dict[str, list[list[str]]]:
     songs = ["recipes.songbook", "render", str(corpus / "symbolic"), "-o", str(work / "songbook")]
     sound = f"data.path={data}"
     return {
-        "songs": [[*songs, "--hours", "3", "--seed", "1"]],
+        "songs": [[*songs, "--hours", "10", "--seed", "1"]],
         "data": [
             jukebox("data", "prepare", music, "-o", data),
             jukebox("data", "prepare", voices, "-o", voices_data),

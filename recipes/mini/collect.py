@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jukebox.audio.io import probe, read, write
 from jukebox.checkpoints.files import replacing
 from jukebox.errors import DataError
 
@@ -28,6 +29,10 @@ ACCOMPANIED = " with "
 """What stands in the songbook between a singer's name and the instrument's."""
 
 METADATA = "metadata.jsonl"
+STEMS = "stems"
+
+LEAD_S, REST_S = 0.3, 0.6
+"""Silence that is left of a voice's rests before its first word and after its last, while others played."""
 
 
 def collect(corpus: Path, songbook: Path, out: Path) -> dict[str, int]:
@@ -53,6 +58,9 @@ def collect(corpus: Path, songbook: Path, out: Path) -> dict[str, int]:
 def collect_voices(songbook: Path, out: Path) -> int:
     """Write `out`: the songbook's voices without what accompanies them, each under the name of the singer.
 
+    A voice begins with its first word and ends with its last one, but for a moment of silence; files that are there
+    stay.
+
     Args:
         songbook: the `songs` folder of a songbook; `stems` lies beside it.
         out: made if it is not there.
@@ -62,9 +70,11 @@ def collect_voices(songbook: Path, out: Path) -> int:
 
     Raises:
         DataError: the metadata file is missing or damaged.
+        AudioError: a stem is missing or damaged.
     """
-    voices = [_voice(entry) for entry in _entries(songbook)]
-    _write(out, {"stems": songbook.parent / "stems"}, voices)
+    (out / STEMS).mkdir(parents=True, exist_ok=True)
+    voices = [_voice(entry, songbook, out) for entry in _entries(songbook)]
+    _write(out, {}, voices)
     return len(voices)
 
 
@@ -88,10 +98,22 @@ def _sung(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in BULKY} | {"path": f"songbook/{entry['path']}"}
 
 
-def _voice(entry: dict[str, Any]) -> dict[str, Any]:
+def _voice(entry: dict[str, Any], songbook: Path, out: Path) -> dict[str, Any]:
     known = {name: value for name, value in entry.items() if name not in (*BULKY, "stem", "accompaniment")}
     singer = entry["artist"].partition(ACCOMPANIED)[0]
-    return known | {"path": f"stems/{Path(entry['stem']).name}", "artist": singer}
+    stem, path = songbook / entry["stem"], out / STEMS / Path(entry["stem"]).name
+    first_s, last_s = entry["lyrics_words"][0][0], entry["lyrics_words"][-1][1]
+    start_s = max(0.0, first_s - LEAD_S)
+    if not path.is_file():
+        rate = probe(stem).sample_rate
+        sound = read(stem, start_s=start_s, duration_s=last_s + REST_S - start_s, sample_rate=rate)
+        write(path, sound, rate)
+    times = {
+        name: [[round(start - start_s, 3), round(end - start_s, 3), text] for start, end, text in entry[name]]
+        for name in ("lyrics_lines", "lyrics_words")
+    }
+    duration_s = round(probe(path).duration_s, 4)
+    return known | times | {"path": f"{STEMS}/{path.name}", "artist": singer, "duration_s": duration_s}
 
 
 def _entries(folder: Path) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from jukebox.audio.io import read, write
 from jukebox.cli.main import COMMANDS
 from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import DataError
@@ -42,19 +44,34 @@ def test_only_free_recordings_are_gathered_and_some_are_held_out(tmp_path: Path)
     assert "notes" not in rows[2]
 
 
-def test_voices_are_gathered_under_the_names_of_their_singers(tmp_path: Path) -> None:
+def test_voices_are_cut_to_what_they_sing_under_the_names_of_their_singers(tmp_path: Path) -> None:
+    stems = tmp_path / "songbook" / "stems"
+    stems.mkdir(parents=True)
+    sound = torch.rand(1, 8000 * 6) / 2
+    write(stems / "b.flac", sound, 8000)
     sung = {"path": "b.flac", "stem": "../stems/b.flac", "title": "Hymn", "split": "train", "notes": [1]}
-    rows = [sung | {"artist": "Sally Alto"}, sung | {"artist": "Kevin Bass with Choir", "accompaniment": "x.flac"}]
-    (tmp_path / "songbook").mkdir()
+    times = {"lyrics_lines": [[2.3, 4.4, "la lo"]], "lyrics_words": [[2.3, 3.0, "la"], [3.0, 4.4, "lo"]]}
+    late = {"lyrics_lines": [[0.1, 5.9, "la"]], "lyrics_words": [[0.1, 5.9, "la"]]}
+    rows = [
+        sung | times | {"artist": "Sally Alto"},
+        sung | late | {"artist": "Kevin Bass with Choir", "accompaniment": "x.flac", "stem": "../stems/c.flac"},
+    ]
+    write(stems / "c.flac", sound, 8000)
     songs = entries(tmp_path / "songbook" / "songs", *rows)
     assert collect_voices(songs, tmp_path / "voices") == 2
     found = [json.loads(line) for line in (tmp_path / "voices" / "metadata.jsonl").read_text().splitlines()]
-    assert [(row["path"], row["artist"]) for row in found] == [
-        ("stems/b.flac", "Sally Alto"),
-        ("stems/b.flac", "Kevin Bass"),
+    assert [(row["path"], row["artist"], row["duration_s"]) for row in found] == [
+        ("stems/b.flac", "Sally Alto", 3.0),
+        ("stems/c.flac", "Kevin Bass", 6.0),
     ]
+    assert found[0]["lyrics_words"] == [[0.3, 1.0, "la"], [1.0, 2.4, "lo"]]
+    assert found[1]["lyrics_lines"] == late["lyrics_lines"]
     assert not {"stem", "accompaniment", "notes"} & found[1].keys()
-    assert (tmp_path / "voices" / "stems").resolve() == tmp_path / "songbook" / "stems"
+    cut = read(tmp_path / "voices" / "stems" / "b.flac", sample_rate=8000)
+    assert torch.allclose(cut, sound[:, 16000:40000], atol=2**-15)
+    before = (tmp_path / "voices" / "metadata.jsonl").read_bytes()
+    assert collect_voices(songs, tmp_path / "voices") == 2
+    assert (tmp_path / "voices" / "metadata.jsonl").read_bytes() == before
 
 
 def test_a_folder_without_metadata_is_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from jukebox.labels.labels import Labels
 from jukebox.pipeline import Jukebox, Song, load
 from jukebox.sampling.events import Audio, Event, Finished, Message, Progress
 from jukebox.sampling.generate import Options
+from jukebox.sampling.plan import plan_song
 from jukebox.sampling.request import Given, LevelSettings, Prime, SongRequest
 from jukebox.sampling.writing import Pace
 from jukebox.vqvae.streaming import decode_stream
@@ -169,3 +170,16 @@ def test_mistakes_are_one_sentence_before_anything_is_written(
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not [path for path in folder.iterdir() if path.name != ".lock"]
+
+
+def test_of_levels_with_other_names_the_top_one_answers(jukebox: Jukebox) -> None:
+    """Its list is the one that is heard: a lower level may know names that would be refused there."""
+    levels = dict(jukebox.model.levels)
+    words = levels[1].words
+    assert words is not None
+    artists = replace(words.vocabulary.artists, entries=(*words.vocabulary.artists.entries, ("nobdies", 0)))
+    words = replace(words, vocabulary=replace(words.vocabulary, artists=artists))
+    levels[1] = replace(levels[1], words=words, forgiving=False)
+    request = replace(REQUEST, songs=(replace(FIRST, artist="nobdi"),))
+    with pytest.raises(LabelError, match="not in the list of 4: use 'nobody'"):
+        plan_song(request, replace(jukebox.model, levels=levels))

@@ -79,6 +79,24 @@ def test_the_loss_is_the_share_of_the_word_and_the_character_after_it(tmp_path: 
     )
 
 
+def test_other_layers_are_told_the_same_and_the_log_is_of_the_alignment_head(tmp_path: Path) -> None:
+    config = replace(CONFIG, transformer=replace(CONFIG.transformer, attention="XRCX"))
+    task = trainer(tmp_path / "both", AlignmentConfig(weight=0.5, also=(0, 3)), config).task
+    loss, items = task.loss(windows(), 0, training=False), windows()
+    found = {}
+    for layer in (0, 3):
+        alone = replace(config, lyrics=replace(HEAD, alignment_layer=layer))
+        other = trainer(tmp_path / str(layer), AlignmentConfig(), alone).task
+        other.model.load_state_dict(task.model.state_dict())
+        found[layer] = other.loss(items, 0, training=False).metrics
+    bits = {layer: float(metrics["alignment_bits"]) for layer, metrics in found.items()}
+    assert float(loss.metrics["alignment_bits"]) == pytest.approx(bits[3], rel=1e-6)
+    assert bits[0] != bits[3]
+    with torch.no_grad():
+        music = task.model(torch.stack([i.codes for i in items]), task.conditions(items)).losses.total
+    assert float(loss.total.detach()) == pytest.approx(float(music) + 0.5 * sum(bits.values()), rel=1e-6)
+
+
 def test_only_the_way_to_the_head_is_taught_and_silence_and_hidden_lyrics_teach_nothing(tmp_path: Path) -> None:
     task = trainer(tmp_path, AlignmentConfig()).task
 
@@ -152,4 +170,6 @@ def test_contradictions_are_refused() -> None:
         recipe(replace(CONFIG, lyrics=replace(HEAD, alignment_head=2)))
     with pytest.raises(ConfigError, match="weight is 0"):
         AlignmentConfig(weight=0.0)
+    with pytest.raises(ConfigError, match="also has layer 1; expected layers X, L or D of 'RCPX'"):
+        PriorRecipe(data=DATA, model=CONFIG, run=run_config(), alignment=AlignmentConfig(also=(1,)))
     assert recipe(replace(JOINT_CONFIG, lyrics=replace(HEAD, encoder=None)))

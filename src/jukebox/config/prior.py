@@ -1,6 +1,7 @@
 """What a prior is: its transformer, and everything it is conditioned on."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -197,13 +198,32 @@ class PriorConfig(Config):
         Raises:
             ConfigError: there is none, or it is not of this transformer or does not look at lyrics.
         """
-        lyrics, layers = self.lyrics, self.transformer.layers
+        lyrics = self.lyrics
         if lyrics is None or lyrics.alignment_layer is None or lyrics.alignment_head is None:
             raise ConfigError(
                 "This prior has no alignment head (lyrics.alignment_layer, lyrics.alignment_head): use one that has."
             )
         layer, head = lyrics.alignment_layer, lyrics.alignment_head
-        looks = 0 <= layer < len(layers) and layers[layer] in ("X", "L", "D")
-        require(looks, lyrics, "alignment_layer", f"a layer X, L or D of {self.transformer.attention!r}")
+        require(self._looks(layer), lyrics, "alignment_layer", f"a layer X, L or D of {self.transformer.attention!r}")
         require(0 <= head < self.transformer.heads, lyrics, "alignment_head", f"0 to {self.transformer.heads - 1}")
         return layer, head
+
+    def aligned_layers(self, also: Sequence[int]) -> tuple[int, ...]:
+        """The layer of the alignment head, and others whose head of the same number is taught with it, ascending.
+
+        Raises:
+            ConfigError: there is no such head, or one of `also` does not look at lyrics.
+        """
+        layers = sorted({self.alignment_head()[0], *also})
+        for layer in layers:
+            if not self._looks(layer):
+                raise ConfigError(
+                    f"AlignmentConfig.also has layer {layer}; expected layers X, L or D of "
+                    f"{self.transformer.attention!r}, counted from 0."
+                )
+        return tuple(layers)
+
+    def _looks(self, layer: int) -> bool:
+        """Whether a layer looks at lyrics."""
+        layers = self.transformer.layers
+        return 0 <= layer < len(layers) and layers[layer] in ("X", "L", "D")

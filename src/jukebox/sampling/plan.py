@@ -119,7 +119,7 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
         offset = grid.samples(labels.offset_s + beginning.start_s)
         total = _total_samples(request, model, song, offset + length, first, notes)
         tokens = {}
-        for level in range(request.lowest_level, first + 1):
+        for level in range(first, request.lowest_level - 1, -1):  # the top first: it decides what is heard
             known, told = model.level(level), request.level(level).labels(labels)
             tokens[level] = known.song(told)
             if known.forgiving and (missing := known.unknown_names(told)):

@@ -61,8 +61,8 @@ class PriorStep(nn.Module):
         super().__init__()
         self.model, self.alignment, self.wanted = model, alignment, NOTHING
         if alignment is not None:
-            self.layer, head = model.config.alignment_head()
-            self.wanted = Wanted(attention=frozenset({self.layer}), head=head)
+            self.layers = model.config.aligned_layers(alignment.also)
+            self.wanted = Wanted(attention=frozenset(self.layers), head=model.config.alignment_head()[1])
 
     def forward(
         self, codes: Codes, conditions: Conditions, sung: Sung | None = None, recompute: bool = False
@@ -78,10 +78,11 @@ class PriorStep(nn.Module):
             parts["lyrics_bits"] = losses.lyrics
         if self.alignment is not None:
             assert sung is not None
-            attention = output.lyric_attention[self.layer][:, 0, -codes.shape[1] :]
-            parts["alignment_bits"] = alignment_bits(attention, sung)
+            weights = (output.lyric_attention[layer][:, 0, -codes.shape[1] :] for layer in self.layers)
+            found = torch.stack([alignment_bits(attention, sung) for attention in weights])
+            parts["alignment_bits"] = found[self.layers.index(self.model.config.alignment_head()[0])]
             parts["sung_windows"] = (sung >= 0).flatten(1).any(1).float().mean()
-            total = total + self.alignment.weight * parts["alignment_bits"]
+            total = total + self.alignment.weight * found.sum()
         return total, parts
 
 

@@ -175,9 +175,12 @@ class AlignmentConfig(Config):
     Args:
         weight: how many times the loss counts -log2 of the share of attention that the model's alignment head
             (lyrics.alignment_layer, lyrics.alignment_head) gives to the word being sung.
+        also: layers whose head of the same number is taught the same, and counts as much. What an early layer has found
+            is heard by those after it, which find the place again, better.
     """
 
     weight: float = 0.1
+    also: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.weight > 0, self, "weight", "a number above 0 (leave alignment out for none)")
@@ -211,4 +214,4 @@ class PriorRecipe(Recipe):
                     "that is named."
                 )
         if self.model is not None and self.alignment is not None:
-            self.model.alignment_head()
+            self.model.aligned_layers(self.alignment.also)

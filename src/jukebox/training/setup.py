@@ -118,7 +118,7 @@ def prior_parts(
     collection = data_sources.with_words(collection, words)
     collection = data_sources.of_known_length(collection, model.config, say)
     if recipe.alignment is not None:
-        model.config.alignment_head()
+        model.config.aligned_layers(recipe.alignment.also)
         if not any(song.lyric_times for song in collection.of_split("train")):
             raise DataError(
                 f"{recipe.data.path} knows of no song when its words are sung, which alignment is taught: give "
