@@ -14,8 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-LEAST_ROWS = 64
-"""Fewer rows are a step of sampling: reading the matrix is what costs, and the bits of a row hang on their number."""
+LEAST_ROWS = 2
+"""From here on a row has the same bits among any number of rows; a single one goes through another kernel."""
+
+_USUAL_ROWS = 16  # that a matrix is prepared for; of others it costs nothing
 
 
 class Linear(nn.Linear):
@@ -42,7 +44,17 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight.T + bias; either may be a transposed view. Of oneDNN there is no gradient: `linear` has it."""
     if not _suits(x, weight):
         return F.linear(x, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return prepared_product(x, weight, bias)
+
+
+def prepared(weight: Tensor) -> Tensor:
+    """A matrix in the order in which the operator reads it, as an opaque tensor that only the operator takes."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _USUAL_ROWS)
+
+
+def prepared_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The operator itself, with a prepared matrix or any other, whatever the number of rows."""
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
@@ -53,21 +65,21 @@ def _suits(x: Tensor, weight: Tensor) -> bool:
         and weight.numel() > 0
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
-        and _has_operator()
+        and has_operator()
     )
 
 
 @cache
-def _has_operator() -> bool:
+def has_operator() -> bool:
     """Whether the processor has AVX-512 and this build of PyTorch the operator."""
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX512") or not torch.backends.mkldnn.is_available():
         return False
     x, weight = torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     try:
-        found = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        found = [prepared_product(x, matrix) for matrix in (weight, prepared(weight))]
     except (AttributeError, RuntimeError):
         return False
-    return torch.equal(found, weight.t())
+    return all(each.equal(weight.t()) for each in found)
 
 
 class _Linear(torch.autograd.Function):
