@@ -10,7 +10,8 @@ The weights have the precision of the released files: matrices in half precision
 (`nn.packed`), sums in float32; the column "float32 weights" is ours with matrices that need more than that.
 
     python bench/decode.py            # the tables: about fifteen minutes
-    python bench/decode.py --quick    # without the larger model: about five minutes
+    python bench/decode.py --quick    # without the larger model: about six minutes
+    python bench/decode.py --only "MINI 16 end"    # one row
 """
 
 import argparse
@@ -18,15 +19,16 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import prior as forward
 from vqvae import matrix_rate, peak_gib
 
+Task = tuple[str, int, str, float]
 # Shape, slots, place, and the ratio that was asked for; targets were set on cores with AVX-512.
-TASKS = (
+TASKS: tuple[Task, ...] = (
     ("MINI", 1, "start", 2.2), ("MINI", 1, "end", 2.5), ("MINI", 4, "end", 3.5), ("MINI", 16, "start", 2.0),
     ("MINI", 16, "end", 8.0), ("MID", 1, "start", 1.4), ("MID", 1, "end", 2.0), ("MID", 8, "start", 2.0),
     ("MID", 8, "end", 10.0),
@@ -165,24 +167,19 @@ def run(*words: str, threads: int = 1) -> dict[str, float]:
     return forward.run(*words, "--threads", str(threads), file=__file__, threads=threads)
 
 
-def against_peer(quick: bool, rounds: int, rates: tuple[float, float]) -> list[dict[str, float | str]]:
+def against_peer(tasks: Sequence[Task], rounds: int, rates: tuple[float, float]) -> list[dict[str, float | str]]:
     """Medians over alternating rounds."""
-    multiply, read = rates
     print("| cached sampling, tokens/s | peer | ours | ratio (asked) | limit | share | float32 weights | ratio |")
     print("|---|---|---|---|---|---|---|---|")
     rows: list[dict[str, float | str]] = []
-    for name, slots, place, asked in TASKS:
-        if quick and name == "MID":
-            continue
+    for name, slots, place, asked in tasks:
         found: dict[str, list[float]] = {"ours": [], "float32": [], "peer": []}
         for _ in range(rounds if name == "MINI" else 1):
             for side, values in found.items():
                 words = ("--worker", side, "--shape", name, "--slots", str(slots), "--place", place)
                 values.append(run(*words)["per_cpu_s"])
         mine, full, theirs = (statistics.median(found[side]) for side in ("ours", "float32", "peer"))
-        limit = slots / max(
-            step_bytes(name, slots, half=True) / read, slots * forward.operations_per_token(name) / multiply
-        )
+        limit = limit_of(name, slots, rates)
         print(
             f"| {name} batch {slots}, {place} | {theirs:.1f} | {mine:.1f} | {mine / theirs:.2f} ({asked}) "
             f"| {limit:.0f} | {mine / limit:.0%} | {full:.1f} | {full / theirs:.2f} |",
@@ -193,16 +190,63 @@ def against_peer(quick: bool, rounds: int, rates: tuple[float, float]) -> list[d
     return rows
 
 
-def many_slots() -> list[dict[str, float]]:
+def limit_of(name: str, slots: int, rates: tuple[float, float]) -> float:
+    """Tokens per second if a step only read what it must, or only multiplied."""
+    multiply, read = rates
+    return slots / max(step_bytes(name, slots, half=True) / read, slots * forward.operations_per_token(name) / multiply)
+
+
+def many_slots(rates: tuple[float, float]) -> list[dict[str, float]]:
     """Windows of one song side by side, and two threads."""
-    print("\n| MINI, slots | tokens per CPU-second | two threads, per CPU-second | two threads, by the clock |")
-    print("|---|---|---|---|")
+    print("\n| MINI, slots, start | peer | ours | ratio | limit | share | two threads, per CPU-second | by the clock |")
+    print("|---|---|---|---|---|---|---|---|")
     rows = []
     for slots in (1, 8, 32, 64):
-        words = ("--worker", "ours", "--shape", "MINI", "--slots", str(slots), "--place", "start")
-        one, two = run(*words), run(*words, threads=2)
-        print(f"| {slots} | {one['per_cpu_s']:.0f} | {two['per_cpu_s']:.0f} | {two['per_s']:.0f} |", flush=True)
-        rows.append({"slots": slots, "one": one["per_cpu_s"], "two": two["per_s"], "peak_gib": one["peak_gib"]})
+        words = ("--shape", "MINI", "--slots", str(slots), "--place", "start")
+        theirs, one = run("--worker", "peer", *words), run("--worker", "ours", *words)
+        two = run("--worker", "ours", *words, threads=2)
+        limit, rate = limit_of("MINI", slots, rates), one["per_cpu_s"]
+        print(
+            f"| {slots} | {theirs['per_cpu_s']:.0f} | {rate:.0f} | {rate / theirs['per_cpu_s']:.2f} | {limit:.0f} "
+            f"| {rate / limit:.0%} | {two['per_cpu_s']:.0f} | {two['per_s']:.0f} |",
+            flush=True,
+        )
+        rows.append({"slots": slots, "peer": theirs["per_cpu_s"], "one": rate, "limit": limit, "two": two["per_s"],
+                     "peak_gib": one["peak_gib"]})  # fmt: skip
+    return rows
+
+
+def song_worker(threads: int) -> dict[str, float]:
+    """One process: three seconds of song by `tiny-random`, all three levels and the sound."""
+    import torch
+
+    import jukebox
+
+    torch.set_num_threads(threads)
+    juke = jukebox.load("tiny-random", "cpu")
+    spent, clock = time.process_time(), time.perf_counter()
+    song = juke.generate(jukebox.Labels(artist="unknown", genre="unknown"), seconds=3.0)
+    sound = song.audio()
+    spent, clock = time.process_time() - spent, time.perf_counter() - clock
+    codes = sum(len(each) for each in song.codes.values())
+    return {
+        "codes": codes,
+        "per_cpu_s": codes / spent,
+        "per_s": codes / clock,
+        "seconds": sound.shape[-1] / 44100 / clock,
+    }
+
+
+def whole_songs() -> list[dict[str, float]]:
+    """The three-level pipeline of the tiny preset, by one and by two threads."""
+    print("\n| tiny-random, three levels, 3 s | codes | per CPU-second | by the clock | times real time |")
+    print("|---|---|---|---|---|")
+    rows = []
+    for threads in (1, 2):
+        row = run("--song", threads=threads)
+        cells = f"{row['codes']} | {row['per_cpu_s']:.0f} | {row['per_s']:.0f} | {row['seconds']:.2f}"
+        print(f"| threads: {threads} | {cells} |", flush=True)
+        rows.append(row)
     return rows
 
 
@@ -252,8 +296,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="one row of the first table: shape, slots, place")
     parser.add_argument("--worker", choices=("ours", "float32", "peer"), help=argparse.SUPPRESS)
     parser.add_argument("--memory", help=argparse.SUPPRESS)
+    parser.add_argument("--song", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--shape", choices=tuple(forward.SHAPES), default="MINI", help=argparse.SUPPRESS)
     parser.add_argument("--slots", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--place", choices=("start", "end"), default="start", help=argparse.SUPPRESS)
@@ -265,13 +311,21 @@ def main() -> None:
     if arguments.memory:
         print(json.dumps(memory_worker(arguments.memory, arguments.slots)))
         return
+    if arguments.song:
+        print(json.dumps(song_worker(arguments.threads)))
+        return
+    tasks = [task for task in TASKS if not (arguments.quick and task[0] == "MID")]
+    if arguments.only:
+        tasks = [task for task in TASKS if arguments.only == f"{task[0]} {task[1]} {task[2]}"]
     rates = matrix_rate(), read_rate()
     print(f"one thread: {rates[0] / 1e9:.0f} GFLOP/s on large float32 products, {rates[1] / 1e9:.1f} GB/s read\n")
-    rows = against_peer(arguments.quick, arguments.rounds, rates)
-    slots = many_slots()
+    rows = against_peer(tasks, arguments.rounds, rates)
+    if arguments.only:
+        return
+    slots, songs = many_slots(rates), whole_songs()
     peaks = memory((("MINI", 16),) if arguments.quick else (("MINI", 16), ("MID", 8)))
     print(json.dumps({"matrix_gflops": rates[0] / 1e9, "read_gb_s": rates[1] / 1e9, "rows": rows, "slots": slots,
-                      "memory": peaks}))  # fmt: skip
+                      "songs": songs, "memory": peaks}))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -128,8 +128,10 @@ def plot(results: dict[str, list[dict]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 3, figsize=(13, 4), constrained_layout=True)
-    for panel, hop in zip(panels, (8, 32, 128), strict=True):
+    hops = sorted({level["hop"] for stages in results.values() for stage in stages for level in stage["levels"]})
+    size = (13 * len(hops) / 3, 4)
+    figure, panels = pyplot.subplots(1, len(hops), figsize=size, constrained_layout=True, squeeze=False)
+    for panel, hop in zip(panels[0], hops, strict=True):
         for index, (variant, stages) in enumerate(results.items()):
             points = [(s["steps"], level["db"]) for s in stages for level in s["levels"] if level["hop"] == hop]
             if points:

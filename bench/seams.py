@@ -24,7 +24,8 @@ random ones say nothing about music.
 
     python bench/seams.py --model tiny-random --level 1
     python bench/seams.py --model FOLDER --level 1 --chains 4 16 --recording A.flac B.flac --start 10
-    python bench/seams.py --model FOLDER --level 1 --warm-up 1024 0    # beside it a hard cut: how bad it can be
+    python bench/seams.py --model mini --level 1 --chains 8 --warm-up 1024 0 --start 10 --recording A.flac B.flac C.flac
+                                      # as mini's song.yaml asks for, beside a hard cut: how bad it can be
 """
 
 import argparse
@@ -363,7 +364,10 @@ def main() -> None:
     # In pieces of 256, as independent as the draws are.
     everywhere = Mean.of([float(p.mean()) for s in exact_scored for p in np.array_split(s.surprise, length // 256)])
     sounds = [bench.sound(song.codes) for song in exact]
-    rows = [measure(bench, *case, prior, exact_scored, sounds) for case in cases]
+    rows = []
+    for case in cases:
+        rows.append(measure(bench, *case, prior, exact_scored, sounds))
+        say(json.dumps(plain(rows[-1])))  # a run that is cut off leaves what it has measured
     loss = np.mean([scored.bits.mean() for scored in exact_scored])
     about = {
         "model": arguments.model,

@@ -43,6 +43,7 @@ def test_the_released_shape_is_the_default() -> None:
         ({"loss": {"n_ffts": [512]}}, "LossConfig has 1 n_ffts, 3 hop_lengths"),
         ({"loss": {"window_lengths": [4096, 600, 240]}}, "windows no longer than their n_fft"),
         ({"codebook": None}, "CodebookConfig is None; expected an object"),
+        ({"loss": {"commit": float("inf")}}, "LossConfig.commit is inf; expected a finite number"),
     ],
 )
 def test_what_is_wrong_is_named(values: dict, sentence: str) -> None:

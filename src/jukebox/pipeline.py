@@ -23,7 +23,7 @@ from jukebox.models import Parts, find
 from jukebox.prior.prior import Prior
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine
-from jukebox.sampling.estimate import AtBest, estimate
+from jukebox.sampling.estimate import AtBest, estimate, plan_needs
 from jukebox.sampling.events import Event, Finished, Message, Saved
 from jukebox.sampling.generate import Options, generate
 from jukebox.sampling.limits import read_limits, step_limit
@@ -129,6 +129,7 @@ class Jukebox:
     ) -> None:
         self._parts, self.device, self._settings, self._shared = parts, torch.device(device), settings, shared
         self._places: dict[int, Place] = {}
+        self._placed_for: dict[int, Need] = {}
         self._kept: dict[int, Prior] = {}
         vqvae = parts.model.vqvae.to(self.device)
         self.model = replace(parts.model, vqvae=vqvae)
@@ -142,13 +143,25 @@ class Jukebox:
         settings = self._settings.on(self.device, self.model.level(level).config)
         if self.device.type != "cuda":
             return make_engine(prepared(self._parts.prior(level), settings, self.device), slots, settings)
-        if not self._places:
-            needs = {each: self.need(each, slots) for each in self.model.levels}
-            self._places = places(needs, torch.cuda.mem_get_info(self.device)[0])
+        if level not in self._places:  # nobody has told this process the plan
+            self._place({each: self.need(each, slots) for each in self.model.levels})
         place = self._places[level]
         if place == "streamed":
             settings = replace(settings, engine="graph")
         return make_engine(self._placed(level, settings, place), slots, settings)
+
+    def _make_room(self, plan: SongPlan, options: Options | None) -> None:
+        """Decide where priors are kept on a GPU while a plan is written; what was decided for as much or more stays."""
+        if self.device.type == "cuda":
+            needs, known = plan_needs(plan, options.slots if options else None, self.need), self._placed_for
+            if not all(level in known and need.state <= known[level].state for level, need in needs.items()):
+                self._kept.clear()
+                torch.cuda.empty_cache()
+                self._place(needs)
+
+    def _place(self, needs: dict[int, Need]) -> None:
+        self._places = places(needs, torch.cuda.mem_get_info(self.device)[0])
+        self._placed_for = needs
 
     def _engine(self, level: int, slots: int) -> Engine:
         return SharedEngine(level, slots, self.engine) if self._shared else self.engine(level, slots)
@@ -231,6 +244,7 @@ class Jukebox:
         slots = options.slots if options is not None else None
         with device_errors(None):
             plan = self.plan(request)
+            self._make_room(plan, options)
             return estimate(self.model, plan, self.engine, self.device, self.need, slots, self._at_best())
 
     def events(
@@ -249,6 +263,7 @@ class Jukebox:
             session.begin(request, self.fingerprint(request.lowest_level))
         plan = self.plan(request, session)
         with device_errors(session.folder if session is not None else None):
+            self._make_room(plan, options)
             yield from generate(plan, self.model, self._engine, seed=request.seed, session=session, options=options)
 
     def write_session(

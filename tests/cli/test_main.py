@@ -1,5 +1,7 @@
+import errno
 import subprocess
 import sys
+import threading
 import types
 
 import pytest
@@ -102,3 +104,24 @@ def test_the_installed_process_behaves_the_same():
 
 def test_every_command_has_one_line_of_help():
     assert all(help_text and "\n" not in help_text for _, help_text in command_line.COMMANDS.values())
+
+
+def test_a_full_disk_is_one_sentence_wherever_it_is_noticed(command, capsys):
+    command.run = raising(OSError(errno.ENOSPC, "No space left on device", "log.jsonl"))
+    assert main(["probe"]) == 2
+    assert capsys.readouterr().err == (
+        "jukebox: log.jsonl cannot be written (No space left on device): make room, and run the same command again.\n"
+    )
+    full = threading.Thread(target=raising(OSError(errno.ENOSPC, "No space left on device")), args=(None,))
+
+    def writing(arguments):
+        full.start()
+        full.join()
+        return 0
+
+    command.run = writing
+    assert main(["probe"]) == 0
+    assert capsys.readouterr().err == ""  # TensorBoard writes in a thread: what that notices, the command notices later
+    command.run = raising(OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(OSError, match="Input/output"):
+        main(["probe"])

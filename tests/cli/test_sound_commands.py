@@ -77,7 +77,7 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     assert "text.wav" in refused(capsys, "encode", text, "-o", out, "--model", "tiny")
     assert "nowhere.mp3" in refused(capsys, "encode", tmp_path / "nowhere.mp3", "-o", out, "--model", "tiny")
     assert "is a folder" in refused(capsys, "encode", tmp_path, "-o", out, "--model", "tiny")
-    assert "levels '3' are not among 0 to 2" in refused(capsys, *encode, "tiny", "--levels", "3")
+    assert "--levels is '3'; give levels from 0 to 2" in refused(capsys, *encode, "tiny", "--levels", "3")
     assert "--threads is 0" in refused(capsys, *encode, "tiny", "--threads", "0")
     assert "--device is 'abacus'" in refused(capsys, *encode, "tiny", "--device", "abacus")
     assert "no-such-model" in refused(capsys, *encode, "no-such-model")

@@ -119,6 +119,10 @@ def test_a_dry_run_measures_and_writes_nothing(place: Path, capsys: pytest.Captu
         ("vqvae", ["-o", "VQVAE", "run.seed=1"], "is a run with run.seed = 0; the recipe says 1"),
         ("vqvae", ["-o", "RUN", "data.crops.length_samples=4098"], "expected a multiple of the hop 8"),
         ("vqvae", ["-o", "RUN", "model.sample_rate=8000"], "has a sample rate of 16000 Hz, the model one of 8000"),
+        ("vqvae", ["-o", "RUN", "--device", "abacus"], "The device is 'abacus', which cannot be used"),
+        ("vqvae", ["--dry-run", "--memory", "nan"], "--memory is nan; give a number of gigabytes above 0"),
+        ("vqvae", ["-o", "RUN", "--devices", "8"], "suppose a machine for --dry-run"),
+        ("prior", ["-o", "VQVAE"], "is a run of another kind; name a new folder"),
         ("prior", ["-o", "RUN", "--level", "0"], "--level is 0 and PriorConfig.level is 1"),
         ("prior", ["-o", "RUN", "vqvae=null"], "PriorRecipe.vqvae is None; expected a VQ-VAE's folder"),
         ("prior", ["-o", "RUN", "model.labels.artists=2"], "LabelConfig.artists is 2; the data need 3"),
@@ -140,6 +144,23 @@ def test_mistakes_are_one_sentence(
     assert kept == {path: path.stat().st_mtime_ns for path in (place / "vqvae").rglob("*")}
 
 
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # of PyTorch itself
+def test_without_a_compiler_nothing_begins(
+    place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch._inductor.config as compiler
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(compiler.cpp, "cxx", ("no-such-compiler",))
+    for kind in ("vqvae", "prior"):
+        words = ["train", kind, str(place / f"{kind}.yaml"), "-o", str(tmp_path / "run"), "run.compile=true"]
+        assert main([*words, "--device", "cpu"]) == 2
+        captured = capsys.readouterr().err
+        assert "RunConfig.compile is true, and torch.compile does not work here" in captured
+        assert captured.count("\n") == 1
+        assert not (tmp_path / "run").exists()
+
+
 def test_codes_of_another_model_are_refused(place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     other = tmp_path / "other"
     assert main(["train", "vqvae", str(place / "vqvae.yaml"), "-o", str(other), "run.seed=5", "run.steps=2"]) == 0
@@ -148,3 +169,11 @@ def test_codes_of_another_model_are_refused(place: Path, capsys: pytest.CaptureF
     words = ["train", "prior", str(place / "prior.yaml"), "-o", str(tmp_path / "run")]
     assert main([*words, f"data.path={tmp_path / 'codes'}"]) == 2
     assert "was tokenised with the codebooks" in capsys.readouterr().err
+    run = ["train", "prior", str(place / "prior.yaml"), "-o", str(tmp_path / "prior"), "run.steps=1"]
+    assert main(run) == 0
+    words = ["evaluate", "likelihood", str(tmp_path / "codes"), "--model", str(tmp_path / "prior" / "model")]
+    assert main(words) == 2
+    assert "was trained on the codebooks" in capsys.readouterr().err
+    assert main(["data", "tokenize", str(place / "data"), "-o", str(tmp_path / "x"), *model, "--device", "abacus"]) == 2
+    assert "--device is 'abacus', which cannot be used" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

@@ -93,6 +93,8 @@ def test_what_cannot_be_used_is_listed_with_its_place(folder: Path, tmp_path: Pa
         good | {"path": 7},
         good | {"path": "song 1.flac", "artist": 5},
         {"path": "song 2.flac", "artist": "B"},
+        good | {"path": 300 * "long"},
+        good | {"path": "song 1.flac", "title": "half a character \ud800"},
     )
     found = prepared(tmp_path)
     assert [song.key for song in found.dataset.songs] == ["song 0.flac"]
@@ -101,6 +103,7 @@ def test_what_cannot_be_used_is_listed_with_its_place(folder: Path, tmp_path: Pa
         6: "names gone.wav, which does not exist", 7: "names song 0.flac again, after metadata.jsonl line 1",
         8: "is not JSON", 9: "is 5; expected an object", 10: "has the path 7; expected the name",
         11: "has the artist 5; expected text", 12: "has no genre",
+        13: "which does not exist", 14: "is not JSON ('utf-8' codec can't encode character",
     }  # fmt: skip
     said = reasons(found.skipped)
     for line, text in expected.items():
@@ -125,12 +128,23 @@ def test_tags_and_lrc_files(tmp_path: Path) -> None:
         write(inner / name, chord(2, 2 * 44_100), 44_100, tags)
     write(inner / "c.ogg", chord(1, 2 * 44_100), 44_100, Tags(title="only a title"))
     (inner / "b.lrc").write_text("[00:00.10]sung\n[00:00.50]words\n")
+    (tmp_path / "dataset" / "audio").mkdir(parents=True)  # what a run leaves that is killed at once
     (tmp_path / "music" / "._a.mp3").write_text("of another system")
+    (inner / "back").symlink_to(tmp_path / "music")  # an endless way round
+    write(inner / "d.ogg", chord(1, 2 * 44_100), 44_100, tags)
+    (inner / "d.lrc").write_text("no times")
+    old = os.fsdecode(b"caf\xe9.wav")  # a name in Latin-1
+    save(inner / "e.wav", chord(1, RATE), RATE).rename(inner / old)
     found = prepared(tmp_path)
     a, b = found.dataset.songs
     assert (a.key, a.title, a.artist, a.genre, a.lyrics) == ("inner/a.mp3", "T", "A", "G", "from the tags")
     assert (b.lyrics, [t.start_s for t in b.lyric_times]) == ("sung\nwords", [0.1, 0.5])
-    assert "has no artist: add it to its metadata or tags" in reasons(found.skipped)["inner/c.ogg"]
+    said = reasons(found.skipped)
+    assert "has no artist: add it to its metadata or tags" in said["inner/c.ogg"]
+    assert "has beside it d.lrc, which cannot be used" in said["inner/d.ogg"]
+    assert "is not UTF-8: rename the file" in said["inner/caf\\udce9.wav"]
+    assert len(said) == 3
+    (inner / "back").unlink()
     config = PrepareConfig(sample_rate=RATE, minimum_s=0.5, required=())
     everything = prepare(tmp_path / "music", tmp_path / "all", config)
     assert [song.artist for song in everything.dataset.songs] == ["A", "A", "unknown"]
@@ -208,6 +222,7 @@ def test_mistakes_are_one_sentence_and_write_nothing(
         ((empty, "-o", folder), "exists and is no dataset"),
         ((folder, "-o", tmp_path / "x", "--require", "artist,mood"), "PrepareConfig.required"),
         ((folder, "-o", tmp_path / "x", "--validation", "2"), "expected a share from 0 to 1"),
+        ((folder, "-o", tmp_path / "x", "--minimum", "inf"), "PrepareConfig.minimum_s is inf; expected a finite"),
         ((folder, "-o", tmp_path / "x", "--metadata", tmp_path / "no.csv"), "cannot be read"),
         ((folder, "-o", tmp_path / "x", "--labels-of", "nobody"), "has no vocabulary.json"),
         ((folder, "-o", tmp_path / "x", "--workers", "0"), "--workers is 0"),

@@ -13,11 +13,14 @@ from jukebox.data.crops import AudioCrops, CropConfig
 from jukebox.data.dataset import Dataset
 from jukebox.data.shards import Tokens
 from jukebox.data.tokenize import TokenizeConfig, tokenize
-from jukebox.data.windows import EncodedCrops, TokenCrops, Window
-from jukebox.errors import DataError
-from jukebox.labels.labels import LabelEncoder
+from jukebox.data.windows import EncodedCrops, TokenCrops, Window, suitable
+from jukebox.errors import DataError, LabelError
+from jukebox.labels.labels import LabelEncoder, LabelTokens
+from jukebox.labels.timing import SongSpan, TimeGrid
 from jukebox.labels.vocabulary import Vocabulary
-from tests.data.collections import RATE, dataset, save_tiny
+from jukebox.prior.label_conditioner import label_tensors
+from tests.data.collections import RATE, dataset, save_tiny, some_song
+from tests.training.small import PRIOR_CONFIG
 
 CONFIG = CropConfig(seed=3)
 
@@ -138,3 +141,23 @@ def test_windows_that_the_codes_do_not_have(folder: Path) -> None:
         TokenCrops(tokens, CONFIG, None, Window(level=3, context=30))
     with pytest.raises(DataError, match=r"has no crop of 16\.00 s"):
         TokenCrops(tokens, CONFIG, None, Window(level=2, context=1000))
+
+
+@pytest.mark.parametrize("bound_s", [1.0, 10.0])
+def test_songs_are_suitable_whose_length_a_prior_can_be_told(bound_s: float) -> None:
+    """Whole codes count: around both bounds the rule is that of the prior's own conditioner."""
+    grid, labels = TimeGrid(sample_rate=1000, hops=(8, 32, 128)), PRIOR_CONFIG.labels
+    assert labels is not None
+    verdicts = set()
+    for length in range(int(1000 * bound_s) - 130, int(1000 * bound_s) + 260, 13):
+        whole = grid.whole_tokens_samples(length)
+        span = SongSpan(total_length_samples=whole, offset_samples=0, window_length_samples=128)
+        try:
+            label_tensors([LabelTokens(span=span, artist_id=0, genre_ids=(0, 0), lyric_tokens=())], labels)
+            told = True
+        except LabelError:
+            told = False
+        assert suitable(PRIOR_CONFIG, grid)(replace(some_song(), length_samples=length)) == told
+        verdicts.add(told)
+    assert verdicts == {False, True}
+    assert suitable(replace(PRIOR_CONFIG, labels=None), grid)(some_song())

@@ -7,6 +7,9 @@ import torch
 
 from jukebox import presets
 from jukebox.errors import DeviceError
+from jukebox.labels.labels import Labels
+from jukebox.pipeline import load
+from jukebox.sampling.estimate import plan_needs
 from jukebox.sampling.placement import Need, need, places
 
 GB = 1 << 30
@@ -42,3 +45,16 @@ def test_what_has_room_stays() -> None:
     assert places(needs, 8 * GB) == {0: "host", 2: "streamed"}
     with pytest.raises(DeviceError, match=r"level 2 .* 4\.36 GB .* 4\.29 GB are free"):
         places(needs, 4 * GB)
+
+
+def test_guided_windows_take_twice_the_room_of_caches_and_may_move_a_prior() -> None:
+    jukebox = load(presets.TINY_RANDOM, "cpu")
+    plan = jukebox.plan(jukebox.request(Labels(), seconds=1.0, takes=3))
+    guided = replace(plan, levels=tuple(replace(p, sampling=replace(p.sampling, guidance=2.0)) for p in plan.levels))
+    once, twice = (plan_needs(each, 4, jukebox.need) for each in (plan, guided))
+    assert set(once) == {0, 1, 2}
+    for level, found in twice.items():
+        assert (found.weights, found.state) == (once[level].weights, 2 * once[level].state)
+    room = GB + max(each.weights + each.state for each in twice.values())
+    assert set(places(once, room).values()) == {"device"}
+    assert set(places(twice, room).values()) == {"host"}

@@ -26,7 +26,7 @@ def run(target: Callable[..., None], *arguments: Any) -> int:
     """The exit code of a process that calls `target`; minus the signal's number where one ended it."""
     process = _CONTEXT.Process(target=target, args=arguments)
     process.start()
-    process.join(120)
+    process.join(600)
     assert process.exitcode is not None, "the process hangs"
     return process.exitcode
 
@@ -53,14 +53,16 @@ def _worker(target: Callable[..., None], rank: int, port: int, *arguments: Any) 
     target(rank, *arguments)
 
 
-def train(kind: str, folder: Path, steps: int, kill: Kill, result: Path | None = None) -> None:
-    """Train alone, and write a hash of the state at the end."""
+def train(
+    kind: str, folder: Path, steps: int, kill: Kill, result: Path | None = None, changes: dict[str, Any] | None = None
+) -> None:
+    """Train alone, with some fields of the run changed, and write a hash of the state at the end."""
     import torch
 
     from tests.training.small import TRAINERS, digest
 
     torch.set_num_threads(1)
-    trainer = TRAINERS[kind](folder, steps=steps, average_decay=0.9)
+    trainer = TRAINERS[kind](folder, steps=steps, average_decay=0.9, **(changes or {}))
     if kill.step is not None:
         one_step = trainer.one_step
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing import event_accumulator
 
 from jukebox.checkpoints.load import load_prior, load_vqvae
 from jukebox.errors import CheckpointError, ConfigError, TrainingError
@@ -51,7 +52,16 @@ def test_vqvae_logs_what_its_codebooks_do_and_gives_sound(tmp_path: Path) -> Non
     assert {"level_0/codebook_entropy_bits", "level_1/codebook_used", "gradient_norm"} <= set(lines[0])
     sounds = {path.name for path in (tmp_path / "sounds" / "step-00000004").iterdir()}
     assert sounds == {"original.wav", "level_0.wav", "level_1.wav", "made.wav"}
-    assert list((tmp_path / "tensorboard").iterdir())
+    board = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    names = {path.removesuffix(".wav") for path in sounds}
+    assert set(board.Tags()["audio"]) == names
+    assert set(board.Tags()["images"]) == {f"{name}/spectrogram" for name in names}
+    assert set(lines[0]) - {"step", "time"} <= set(board.Tags()["scalars"])
+    assert "validation/loss" in board.Tags()["scalars"]
+    (curve,) = board.Scalars("loss")
+    assert curve.step == 4
+    assert curve.value == pytest.approx(lines[0]["loss"])
     assert load_vqvae(tmp_path / "model").config == trainer.task.model.config
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from threading import Event
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from jukebox.errors import TrainingError
 from jukebox.training import dry_run, memory
 from jukebox.training.recipe import FinetuneConfig, LoraConfig, PriorRecipe, VqvaeRecipe
-from tests.training.small import DATA, PRIOR_CONFIG, VQVAE_CONFIG, prior_trainer, run_config, vqvae_trainer
+from tests.training.small import DATA, OPTIMIZER, PRIOR_CONFIG, VQVAE_CONFIG, prior_trainer, run_config, vqvae_trainer
 
 RUN = run_config()
 PRIOR = PriorRecipe(data=DATA, model=PRIOR_CONFIG, run=RUN)
@@ -47,6 +48,16 @@ def test_recomputing_sharding_and_small_parts_take_less() -> None:
     assert again.activations < whole.activations
     assert parts.activations < whole.activations
     assert (shared.gradients, shared.moments) == (whole.gradients // 4, whole.moments // 4)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_moments_are_those_of_the_optimisers(name: str, tmp_path) -> None:
+    optimizer = replace(OPTIMIZER, name=name)
+    trainer = prior_trainer(tmp_path, optimizer=optimizer)
+    trainer.one_step([trainer.sources.training.take(index) for index in range(RUN.batch)], 0, Event(), None)
+    kept = [t for o in trainer.optimizers for state in o.state.values() for t in state.values()]
+    real = sum(t.nbytes for t in kept if isinstance(t, torch.Tensor) and t.ndim)
+    assert memory.of_prior(replace(PRIOR, optimizer=optimizer), None, 1).moments == real
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from jukebox.cli.recording import parse_levels
 from jukebox.cli.songs import (
     add_sampling_options,
     add_source_options,
@@ -12,7 +13,6 @@ from jukebox.cli.songs import (
     chosen_item,
     given_codes,
     load_jukebox,
-    parse_list,
     sampling_fields,
     write,
 )
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         return write(jukebox, arguments.session, there, arguments)
     from jukebox.sampling.request import SongRequest
 
-    given = given_codes(arguments, arguments.session, parse_list("--levels", arguments.levels, levels) or None)
+    given = given_codes(arguments, arguments.session, parse_levels("--levels", arguments.levels, levels) or None)
     fields_there = {field.name: getattr(there, field.name) for field in fields(there)}
     if arguments.item is not None:
         song, take = chosen_item(there, arguments.item, arguments.session)

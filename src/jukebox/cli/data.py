@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jukebox import presets
 from jukebox.cli.progress import progress
+from jukebox.cli.recording import usable_device
 from jukebox.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -114,16 +115,18 @@ def _tokenize(arguments: argparse.Namespace) -> None:
     from jukebox.data.tokenize import TokenizeConfig, tokenize
     from jukebox.data.workers import done_by
 
-    config = TokenizeConfig(
-        model=arguments.model,
-        device=arguments.device,
-        loudness_lufs=arguments.loudness,
-        shard_s=arguments.shard_seconds,
+    config = TokenizeConfig.from_dict(
+        {
+            "model": arguments.model,
+            "device": str(usable_device(arguments.device)),
+            "loudness_lufs": arguments.loudness,
+            "shard_s": arguments.shard_seconds,
+        }
     )
     if arguments.ray is not None:
         run = _with(done_on_cluster, arguments.ray)
     else:
-        run = _with(done_by, 1 if arguments.device != "cpu" else arguments.workers)
+        run = _with(done_by, arguments.workers if config.device == "cpu" else 1)
     tokens = tokenize(Dataset.open(arguments.dataset), arguments.output, config, run=run, display=progress)
     _print_codes(arguments.output)
     print(f"{arguments.output}: {len(tokens.songs)} songs in {len(tokens.shards)} shards")

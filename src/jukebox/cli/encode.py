@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jukebox.cli.progress import progress
-from jukebox.cli.recording import add_model_options, add_recording_options, load_model, parse_levels, recording_for
+from jukebox.cli.recording import add_model_options, add_recording_options, chosen_levels, load_model, recording_for
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jukebox.checkpoints.codes import save_codes
 
     model = load_model(arguments)
-    file = encode(model, arguments, parse_levels(arguments.levels, model.config.levels))
+    file = encode(model, arguments, chosen_levels(arguments, model.config.levels))
     save_codes(arguments.output, file)
     header = file.header
     print(f"{arguments.output}: {header.length_samples / header.sample_rate:.2f} s at {header.sample_rate} Hz")

@@ -8,7 +8,7 @@ from jukebox import presets
 from jukebox.cli.evaluate_artists import recognise
 from jukebox.cli.evaluate_prior import align, predict
 from jukebox.cli.progress import progress
-from jukebox.cli.recording import add_model_options, load_model, parse_levels
+from jukebox.cli.recording import add_model_options, chosen_levels, load_model
 from jukebox.cli.results import crop_config, parts_of, split_of, write_results
 from jukebox.errors import ConfigError, DataError
 
@@ -98,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("segments", "windows", "clips", "batch"):
         if getattr(arguments, name, 1) < 1:
             raise ConfigError(f"--{name} is {getattr(arguments, name)}; give a number, 1 or more.")
+    if arguments.output is not None and arguments.output.exists() and not arguments.output.is_dir():
+        raise ConfigError(f"--output is {str(arguments.output)!r}, which is a file; name a folder for the results.")
     if arguments.output is not None and not arguments.no_plots:
         from jukebox.evaluation.plots import require_matplotlib
 
@@ -114,7 +116,7 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
     from jukebox.evaluation.reconstruction import SEGMENT_S, evaluate_reconstruction, reconstruct, summary
 
     model = load_model(arguments)
-    levels = parse_levels(arguments.levels, model.config.levels)
+    levels = chosen_levels(arguments, model.config.levels)
     dataset = _dataset(arguments.data, model.config.sample_rate)
     top = model.config.hops[-1]
     length = max(1, round(SEGMENT_S * model.config.sample_rate / top)) * top

@@ -5,8 +5,10 @@ Subcommands are imported only when they are asked for, so that `--help` and `--v
 
 import argparse
 import difflib
+import errno
 import importlib
 import sys
+import threading
 from collections.abc import Sequence
 
 from jukebox.errors import JukeboxError
@@ -33,6 +35,9 @@ COMMANDS = {
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
+# A full disk, a quota, a limit on the size of files: what nobody catches where it happens ends here.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -43,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C.
     """
+    threading.excepthook = _say_of_threads
     words = list(sys.argv[1:] if argv is None else argv)
     command = words[0] if words and not words[0].startswith("-") else None
     if command is not None and command not in COMMANDS:
@@ -63,6 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `jukebox weights list | head -1`
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        what = error.filename or "A file"
+        return _complain(f"{what} cannot be written ({error.strerror}): make room, and run the same command again.")
 
 
 def _parser(command: str | None) -> argparse.ArgumentParser:
@@ -82,6 +93,13 @@ def _unknown(command: str) -> str:
     close = difflib.get_close_matches(command, COMMANDS, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "run `jukebox --help`."
     return f"There is no command {command!r}; the commands are {', '.join(COMMANDS)}: {hint}"
+
+
+def _say_of_threads(failure: threading.ExceptHookArgs) -> None:
+    """Nothing of a full disk, which the command notices too; anything else as is usual."""
+    error = failure.exc_value
+    if not (isinstance(error, OSError) and error.errno in _NO_ROOM):
+        threading.__excepthook__(failure)
 
 
 def _complain(sentence: str) -> int:

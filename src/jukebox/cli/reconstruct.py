@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jukebox.cli.encode import encode
 from jukebox.cli.progress import progress
-from jukebox.cli.recording import add_model_options, add_recording_options, load_model, parse_levels, recording_for
+from jukebox.cli.recording import add_model_options, add_recording_options, chosen_levels, load_model, recording_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct one recording from each level."""
     model = load_model(arguments)
-    levels = parse_levels(arguments.levels, model.config.levels)
+    levels = chosen_levels(arguments, model.config.levels)
     folder = arguments.output or arguments.recording.parent
     file = encode(model, arguments, levels)
     print("level  hop  spectral convergence    SI-SDR    STFT  log-mel  file")

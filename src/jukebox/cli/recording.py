@@ -47,16 +47,21 @@ def load_model(arguments: argparse.Namespace) -> "VQVAE":
 
 def place(model: "AnyModule", arguments: argparse.Namespace) -> "AnyModule":
     """A model on the device that the options name, with as many threads as they say."""
+    prepare_machine(arguments)
+    return model.to(usable_device(arguments.device))
+
+
+def usable_device(name: str | None) -> "torch.device":
+    """The device that --device names, a GPU where there is one by default; refuses one that cannot be used."""
     import torch
 
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    prepare_machine(arguments)
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return model.to(device)
+        return torch.empty(0, device=chosen).device
     except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"--device is {device!r}, which cannot be used ({reason}); use cpu or leave it out."
+            f"--device is {chosen!r}, which cannot be used ({reason}); use cpu or leave it out."
         ) from error
 
 
@@ -72,14 +77,17 @@ def prepare_machine(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(arguments.threads)
 
 
-def parse_levels(text: str | None, count: int) -> tuple[int, ...]:
-    """Levels from "0,2"; all of them where nothing is said."""
-    if text is None:
-        return tuple(range(count))
-    parts = [part.strip() for part in text.split(",")]
+def parse_levels(option: str, text: str | None, count: int) -> tuple[int, ...]:
+    """Levels from "0,2"; none where nothing is said."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) < count for part in parts):
-        raise ConfigError(f"The levels {text!r} are not among 0 to {count - 1}; give them as in 0,{count - 1}.")
+        raise ConfigError(f"{option} is {text!r}; give levels from 0 to {count - 1}, as in 0,{count - 1}.")
     return tuple(sorted({int(part) for part in parts}))
+
+
+def chosen_levels(arguments: argparse.Namespace, count: int) -> tuple[int, ...]:
+    """The levels that --levels names, all of them where it is not given."""
+    return parse_levels("--levels", arguments.levels, count) or tuple(range(count))
 
 
 def recording_for(model: "VQVAE", arguments: argparse.Namespace) -> "Recording":

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jukebox.cli.recording import prepare_machine
+from jukebox.cli.recording import parse_levels, prepare_machine
 from jukebox.cli.team import dismiss, help_out, join
 from jukebox.errors import ConfigError
 
@@ -125,7 +125,7 @@ def level_settings(arguments: argparse.Namespace, levels: int) -> "tuple[LevelSe
     for name, kind in names.items():
         for level, value in _by_level(name, getattr(arguments, name), kind, levels).items():
             found.setdefault(level, {})["hop_fraction" if name == "hop" else name] = value
-    for level in parse_list("--one-window", arguments.one_window, levels):
+    for level in parse_levels("--one-window", arguments.one_window, levels):
         found.setdefault(level, {})["one_window"] = True
     return tuple(LevelSettings(level=level, **values) for level, values in sorted(found.items()))
 
@@ -141,14 +141,6 @@ def _by_level(name: str, text: str | None, kind: type, levels: int) -> dict[int,
         return {int(level): kind(value) for level, value in pairs}
     except ValueError as error:
         raise ConfigError(f"{option} is {text!r}; give a number for all levels, or level=number,...") from error
-
-
-def parse_list(option: str, text: str | None, levels: int) -> tuple[int, ...]:
-    """Levels from "0,2"; none where nothing is said."""
-    parts = [] if text is None else [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) < levels for part in parts):
-        raise ConfigError(f"{option} is {text!r}; give levels from 0 to {levels - 1}, as in 0,{levels - 1}.")
-    return tuple(sorted({int(part) for part in parts}))
 
 
 def load_jukebox(model: str, arguments: argparse.Namespace) -> "Jukebox":

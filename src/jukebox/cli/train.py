@@ -68,6 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("threads", "devices"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise ConfigError(f"--{name} is {getattr(arguments, name)}; give 1 or more.")
+    if arguments.memory is not None and not 0 < arguments.memory < float("inf"):
+        raise ConfigError(f"--memory is {arguments.memory}; give a number of gigabytes above 0.")
+    if not arguments.dry_run and (arguments.devices is not None or arguments.memory is not None):
+        raise ConfigError("--devices and --memory suppose a machine for --dry-run; add that, or leave them out.")
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     kind = VqvaeRecipe if arguments.kind == "vqvae" else PriorRecipe

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jukebox import presets
+from jukebox.cli.recording import parse_levels
 from jukebox.cli.songs import (
     add_sampling_options,
     add_source_options,
@@ -13,7 +14,6 @@ from jukebox.cli.songs import (
     chosen_item,
     given_codes,
     load_jukebox,
-    parse_list,
     sampling_fields,
     write,
 )
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         model, songs, takes, first, seed = arguments.model or presets.MINI, (Labels(**said),), 1, 0, 0
     folder, jukebox = check_folder(arguments.output), load_jukebox(model, arguments)
-    levels = parse_list("--levels", arguments.levels, jukebox.model.top + 1) or (jukebox.model.top,)
+    levels = parse_levels("--levels", arguments.levels, jukebox.model.top + 1) or (jukebox.model.top,)
     given = given_codes(arguments, arguments.source, levels)
     usual: dict[str, Any] = {"seed": seed, "takes": takes, "first_take": first}
     changes = usual | sampling_fields(arguments, jukebox.model.top + 1)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -78,4 +79,6 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{where} is {value!r}; expected {kind.__name__}.")
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"{where} is {value!r}; expected a finite number.")
     return value

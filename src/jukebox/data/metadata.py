@@ -78,15 +78,14 @@ def read_entries(folder: Path, metadata: Path | None, leave_out: Path) -> tuple[
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name the folder that holds the music.")
-    found = {_key(folder, path): path for path in sound_files(folder, leave_out)}
+    found = sorted(_key(folder, path) for path in sound_files(folder, leave_out))
     if metadata is None:
         metadata = next((folder / name for name in NAMES if (folder / name).is_file()), None)
-    if metadata is None:
-        if not found:
-            raise DataError(f"{folder} holds no sound files, such as .wav, .flac, .ogg, .mp3 or .m4a; name another.")
-        return [_with_lrc(Entry(key=key, path=path, where=key)) for key, path in sorted(found.items())], []
+    if metadata is None and not found:
+        raise DataError(f"{folder} holds no sound files, such as .wav, .flac, .ogg, .mp3 or .m4a; name another.")
+    rows = [(_readable(key), {"path": key}) for key in found] if metadata is None else list(_rows(metadata))
     entries, skipped = {}, []
-    for where, values in _rows(metadata):
+    for where, values in rows:
         try:
             entry = _with_lrc(_entry(folder, where, values))
             if entry.key in entries:
@@ -94,19 +93,25 @@ def read_entries(folder: Path, metadata: Path | None, leave_out: Path) -> tuple[
             entries[entry.key] = entry
         except DataError as error:
             skipped.append(Skipped(where=where, reason=str(error)))
-    named = {_key(folder, folder / str(v.get("path"))) for _, v in _rows(metadata) if isinstance(v, dict)}
-    for key in sorted(set(found) - named):
-        skipped.append(Skipped(where=key, reason=f"has no entry in {metadata.name}: add one"))
+    named = {_key(folder, folder / str(values.get("path"))) for _, values in rows if isinstance(values, dict)}
+    for key in found:
+        if metadata is not None and key not in named:
+            skipped.append(Skipped(where=_readable(key), reason=f"has no entry in {metadata.name}: add one"))
     return [entries[key] for key in sorted(entries)], skipped
 
 
-def sound_files(folder: Path, leave_out: Path | None = None) -> Iterator[Path]:
-    """The sound files of a folder and of all folders in it, hidden ones and `leave_out` excepted, in their order."""
+def sound_files(folder: Path, leave_out: Path | None = None, inside: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The sound files of a folder and of all folders in it, hidden ones and `leave_out` excepted, in their order.
+
+    `inside` are the folders around this one, which a link in it may lead back to.
+    """
+    inside |= {folder.resolve()}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or (leave_out and path.resolve() == leave_out.resolve()):
             continue
         if path.is_dir():
-            yield from sound_files(path, leave_out)
+            if path.resolve() not in inside:
+                yield from sound_files(path, leave_out, inside)
         elif path.suffix.lower() in AUDIO_SUFFIXES:
             yield path
 
@@ -115,6 +120,11 @@ def _key(folder: Path, path: Path) -> str:
     path = path.absolute()
     inside = path.is_relative_to(folder.absolute())
     return (path.relative_to(folder.absolute()) if inside else path).as_posix()
+
+
+def _readable(key: str) -> str:
+    """A key as it can be printed: bytes of a file's name that are not UTF-8 are written as numbers."""
+    return key.encode(errors="backslashreplace").decode()
 
 
 def _rows(metadata: Path) -> Iterator[tuple[str, Any]]:
@@ -129,7 +139,7 @@ def _rows(metadata: Path) -> Iterator[tuple[str, Any]]:
     for place, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                values = json.loads(line)
+                values = _parsed(line)
             except ValueError as error:
                 values = DataError(f"is not JSON ({error})")
             yield f"{metadata.name} line {place}", values
@@ -150,9 +160,16 @@ def _csv_rows(metadata: Path, text: str) -> Iterator[tuple[str, Any]]:
             continue
         values: dict[str, Any] = {name: cell for name, cell in row.items() if cell != ""}
         try:
-            yield where, values | {name: json.loads(values[name]) for name in _TIMES if name in values}
+            yield where, values | {name: _parsed(values[name]) for name in _TIMES if name in values}
         except ValueError as error:
             yield where, DataError(f"has times that are not JSON ({error})")
+
+
+def _parsed(text: str) -> Any:
+    """JSON values that can be written again; ValueError for anything else, as for half a character."""
+    values = json.loads(text)
+    json.dumps(values, ensure_ascii=False).encode()
+    return values
 
 
 def _entry(folder: Path, where: str, values: Any) -> Entry:
@@ -164,7 +181,9 @@ def _entry(folder: Path, where: str, values: Any) -> Entry:
     path = values.get("path")
     if not (isinstance(path, str) and path):
         raise DataError(f"has the path {_short(path)}; expected the name of a sound file")
-    if not (folder / path).is_file():
+    if _readable(path) != path:
+        raise DataError("has a name that is not UTF-8: rename the file")
+    if not _is_file(folder / path):
         raise DataError(f"names {path}, which does not exist")
     fields: dict[str, Any] = {name: _text(values, name) for name in _TEXTS if values.get(name) is not None}
     genre = values.get("genre", values.get("genres"))
@@ -182,6 +201,14 @@ def _entry(folder: Path, where: str, values: Any) -> Entry:
     known = {"path", "genre", "genres", "split", *_TEXTS, *_TIMES}
     more = {name: value for name, value in values.items() if name not in known and value is not None}
     return Entry(key=_key(folder, folder / path), path=folder / path, where=where, fields=fields, more=more)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path that somebody wrote is that of a file; one that cannot be a path is not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

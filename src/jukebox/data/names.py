@@ -1,4 +1,4 @@
-"""Which artists, genres and characters a dataset is labelled with: its own, or those of a model."""
+"""Which names and characters a dataset is labelled with: its own, or those of a model; and whose codes fit a prior."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 from jukebox import presets
 from jukebox.checkpoints import store
 from jukebox.checkpoints.cache import LABELS, cache_folder
-from jukebox.checkpoints.load import locate
+from jukebox.checkpoints.load import find_prior, locate
 from jukebox.config import PriorConfig
 from jukebox.data.collection import VOCABULARY, read_names
 from jukebox.errors import ConfigError, DataError
@@ -55,6 +55,18 @@ def names_of(model: str, level: int | None = None) -> tuple[Vocabulary, LyricAlp
     if not (folder / f"{version}_artist_ids.txt").is_file():
         raise DataError(f"The label lists of {model} are not in {folder}; run `jukebox weights download {model}`.")
     return Vocabulary.released(folder, version), V2_ALPHABET if version == "v2" else V3_ALPHABET
+
+
+def check_trained_on(model: str, level: int | None, codebooks: str) -> None:
+    """Raise DataError where the prior of a level was trained on other codebooks; foreign models do not name theirs."""
+    if not Path(model).is_dir() and model != presets.MINI:
+        return
+    known = find_prior(model, level).source.get("codebooks")
+    if known and codebooks and known != codebooks:
+        raise DataError(
+            f"{model} was trained on the codebooks {known}, these data have {codebooks}: tokenise them with the VQ-VAE "
+            "that the prior was trained with."
+        )
 
 
 def _folder_with_names(folder: Path, level: int | None) -> Path | None:

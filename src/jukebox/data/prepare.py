@@ -159,7 +159,10 @@ def _labelled(entry: Entry, record: Record, config: PrepareConfig) -> Song:
 def _check_output(folder: Path, output: Path) -> None:
     if output.resolve() == folder.resolve():
         raise DataError(f"{output} is the folder of the music: name another one for the dataset.")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())) and not (output / JOURNAL).is_file():
+    if not output.exists() or (output / JOURNAL).is_file():
+        return
+    # A run that was killed before its first entry leaves an empty folder for sound.
+    if not output.is_dir() or list(output.rglob("*")) not in ([], [output / AUDIO]):
         raise DataError(f"{output} exists and is no dataset: name another folder, or remove it.")
 
 

@@ -66,6 +66,15 @@ class TokenCrop:
     song: Song
 
 
+def suitable(config: PriorConfig, grid: TimeGrid) -> Callable[[Song], bool]:
+    """Whether a prior can be told a song's length, which is that of its whole codes."""
+    labels = config.labels
+    if labels is None or labels.min_duration_s is None or labels.max_duration_s is None:
+        return lambda song: True
+    shortest, longest = labels.min_duration_s * labels.sample_rate, labels.max_duration_s * labels.sample_rate
+    return lambda song: shortest <= _whole(song, grid) < longest
+
+
 class TokenCrops:
     """A prior's windows of the codes of a collection."""
 

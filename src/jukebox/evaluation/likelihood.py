@@ -15,7 +15,6 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from jukebox.config import ConditionDropout, PriorConfig
-from jukebox.data.collection import Song
 from jukebox.data.display import Display, unseen
 from jukebox.data.windows import TokenCrop
 from jukebox.evaluation.ngram import Ngram
@@ -67,15 +66,6 @@ class Likelihood:
         means = self.bits.mean(0, dtype=np.float64)
         edges = np.unique(np.linspace(0, len(means), parts + 1).astype(int))
         return edges[:-1].tolist(), [float(part.mean()) for part in np.split(means, edges[1:-1])]
-
-
-def suitable(config: PriorConfig, coarsest_hop: int) -> Callable[[Song], bool]:
-    """Whether a prior knows songs of a song's length, cut to whole codes of the coarsest level."""
-    labels = config.labels
-    if labels is None or labels.min_duration_s is None or labels.max_duration_s is None:
-        return lambda song: True
-    shortest, longest = labels.min_duration_s * labels.sample_rate, labels.max_duration_s * labels.sample_rate
-    return lambda song: shortest <= song.length_samples - song.length_samples % coarsest_hop < longest
 
 
 def variants(config: PriorConfig) -> dict[str, ConditionDropout]:

@@ -53,7 +53,6 @@ class Parts:
         if path.is_file():
             return np.load(path, allow_pickle=False)
         found = compute()
-        self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, found)
         return found

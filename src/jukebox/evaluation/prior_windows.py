@@ -4,17 +4,18 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.checkpoints.load import load_vqvae
 from jukebox.config import PriorConfig
 from jukebox.data.collection import Collection, Song, Split
 from jukebox.data.crops import AudioCrops, CropConfig
 from jukebox.data.dataset import Dataset
-from jukebox.data.names import names_of
+from jukebox.data.names import check_trained_on, names_of
 from jukebox.data.shards import DESCRIPTION, Tokens
-from jukebox.data.windows import EncodedCrops, TokenCrops, Window
+from jukebox.data.windows import EncodedCrops, TokenCrops, Window, suitable
 from jukebox.errors import CheckpointError, DataError
 from jukebox.evaluation.contrasts import Names
-from jukebox.evaluation.likelihood import Windows, suitable
+from jukebox.evaluation.likelihood import Windows
 from jukebox.labels.labels import LabelEncoder, Labels
 from jukebox.labels.text import LyricAlphabet
 from jukebox.labels.timing import TimeGrid
@@ -58,15 +59,17 @@ def windows_of(
     if (data / DESCRIPTION).is_file():
         collection = Tokens.open(data)
         _check_codes(collection, config, encoding, vqvae or model)
-        grid = collection.grid
+        grid, codebooks = collection.grid, collection.fingerprint
     elif encoding is not None:
         collection = Dataset.open(data)
         grid = TimeGrid(sample_rate=encoding.config.sample_rate, hops=encoding.config.hops)
+        codebooks = codebook_fingerprint(encoding)
     else:
         raise CheckpointError(
             f"{model} holds no VQ-VAE to encode the sound of {data}: name one with --vqvae, or give codes."
         )
-    known = suitable(config, grid.coarsest_hop)
+    check_trained_on(model, config.level, codebooks)
+    known = suitable(config, grid)
     length = grid.token_samples(config.level, window.context)
 
     def take(split: Split | None) -> Windows:

@@ -1,7 +1,8 @@
-"""Matrices whose numbers all fit in half precision, kept so: the same values in half the memory traffic.
+"""Matrices for inference, kept as the step of sampling reads them fastest: reading them is what it costs.
 
-The released matrices are stored in half precision, and reading them is what a step of sampling costs. FBGEMM widens
-them to float32 in registers; sums are in float32 as everywhere.
+Where all numbers fit in half precision, as in the released files, they are kept so: the same values in half the memory
+traffic. FBGEMM widens them to float32 in registers; sums are in float32 as everywhere. Others are kept in float32 in
+the order in which oneDNN reads them, where that is the faster library (`nn.linear`).
 """
 
 import warnings
@@ -13,17 +14,23 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from jukebox.nn.linear import has_operator, prepared, prepared_product
+
 Product = Callable[[Float[Tensor, "*places inner"]], Float[Tensor, "*places outer"]]
 
 
 class PackedLinear(nn.Module):
-    """A linear map like `nn.Linear`, for inference; its matrix is packed in half precision and has no gradient."""
+    """A linear map like `nn.Linear`, for inference; its matrix is packed and has no gradient.
 
-    def __init__(self, linear: nn.Linear) -> None:
+    Args:
+        linear: is not held, nor a file that it lies in.
+        half: whether all its numbers fit in half precision.
+    """
+
+    def __init__(self, linear: nn.Linear, *, half: bool) -> None:
         super().__init__()
-        # A copy: of what was packed nothing is held, nor of a file that it lies in.
         bias = None if linear.bias is None else linear.bias.detach().clone()
-        self.product = _product(linear.weight.detach().contiguous(), bias)
+        self.product = (_half if half else _whole)(linear.weight.detach().contiguous(), bias)
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
         """The same as that of the `nn.Linear` it was made from, but for the order of additions."""
@@ -33,15 +40,15 @@ class PackedLinear(nn.Module):
 def packed(linear: nn.Linear) -> nn.Linear | PackedLinear:
     """The map with its matrix packed, or as it is.
 
-    It is as it is where numbers need more than half precision, where the processor or this build of PyTorch has no
-    such kernels, and where the matrix is elsewhere or of another type.
+    It is as it is where the processor or this build of PyTorch has no kernels for it, and where the matrix is elsewhere
+    or of another type.
     """
     weight = linear.weight
-    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not _supported():
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return linear
     # Some rows at a time: a copy of the whole in another type would be the peak of memory.
-    exact = all(torch.equal(rows.half().float(), rows) for rows in weight.detach().split(256))
-    return PackedLinear(linear) if exact else linear
+    half = _supported() and all(torch.equal(rows.half().float(), rows) for rows in weight.detach().split(256))
+    return PackedLinear(linear, half=half) if half or has_operator() else linear
 
 
 def pack(module: nn.Module) -> None:
@@ -66,18 +73,25 @@ def product_of(linear: nn.Module) -> Product:
 def rows_are_alike() -> bool:
     """Whether a row of a packed product is the same bits among four or any more: with AVX-512, but not with AVX2.
 
-    Tried once, with one vector in all rows: which instructions are used is FBGEMM's own choice.
+    Tried once, with one vector in all rows: which instructions are used is the libraries' own choice.
     """
     if not _supported():
         return False
     random = torch.Generator().manual_seed(0)
-    product = _product(torch.randn(16, 64, generator=random).half().float(), None)
-    vector = torch.randn(1, 64, generator=random)
-    found = [product(vector.repeat(rows, 1)) for rows in range(4, 40)]
-    return all(torch.equal(each, found[0][:1].expand_as(each)) for each in found)
+    weight, vector = torch.randn(16, 64, generator=random).half().float(), torch.randn(1, 64, generator=random)
+    for product in (_half(weight, None), *([_whole(weight, None)] if has_operator() else [])):
+        found = [product(vector.repeat(rows, 1)) for rows in range(4, 40)]
+        if not all(torch.equal(each, found[0][:1].expand_as(each)) for each in found):
+            return False
+    return True
 
 
-def _product(weight: Tensor, bias: Tensor | None) -> Product:
+def _whole(weight: Tensor, bias: Tensor | None) -> Product:
+    matrix = prepared(weight)
+    return lambda x: prepared_product(x, matrix, bias)
+
+
+def _half(weight: Tensor, bias: Tensor | None) -> Product:
     if _has_functions():
         matrix, multiply = torch.fbgemm_pack_gemm_matrix_fp16(weight), torch.fbgemm_linear_fp16_weight_fp32_activation
         added = weight.new_zeros(len(weight)) if bias is None else bias

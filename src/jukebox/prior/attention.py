@@ -138,15 +138,22 @@ class CrossAttention(nn.Module):
         return found, softmax.weights(queries[:, :, heads], pairs[..., heads, :], None)
 
 
+def turns(
+    positions: Int64[Tensor, "*places"], width: int
+) -> tuple[Float[Tensor, "*places half"], Float[Tensor, "*places half"]]:
+    """Cosine and sine of the angles by which the pairs of a head of some width turn at positions."""
+    half = width // 2
+    speeds = 10000.0 ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)
+    angles = positions[..., None] * speeds
+    return angles.cos(), angles.sin()
+
+
 def rotated(heads: Heads, positions: Int64[Tensor, "#batch positions"]) -> Heads:
     """Rotary position: the i-th pair of each head turns by position * 10000 ** (-2 i / head width).
 
     Angles are in float32, since half precision cannot tell far positions apart. The pair is the i-th entry of the
     first half and of the second.
     """
-    half = heads.shape[-1] // 2
-    speeds = 10000.0 ** (-torch.arange(half, device=heads.device, dtype=torch.float32) / half)
-    angles = positions[..., None, None] * speeds
-    cosine, sine = angles.cos(), angles.sin()
+    cosine, sine = (part[..., None, :] for part in turns(positions, heads.shape[-1]))
     first, second = heads.chunk(2, -1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1).to(heads.dtype)

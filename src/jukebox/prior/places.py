@@ -1,7 +1,7 @@
 """Where a step reads and writes, for many steps at once: everything that follows from positions alone.
 
-Caches are [kinds, items, heads, slots, head width], kinds being keys and values; places in them are counted through
-all of their dimensions but the last.
+Caches are [runs, kinds, items, heads, slots, head width], kinds being keys and values. A run is what one position looks
+at; where all windows are at the same position, as they mostly are, theirs lie side by side and are read in one sweep.
 """
 
 from collections.abc import Sequence
@@ -24,18 +24,27 @@ class Places:
     """Where a pattern writes and reads, by step.
 
     Args:
-        write: slots of the new keys and values.
-        count: how many slots of each item are looked at.
-        read: the first of them where it is the same for all items; else which runs of so many, by kind, item and head.
+        write: the run and the slot in it of the new keys and values where they are the same for all items; else their
+            places, counted through all dimensions of the cache but the last.
+        read: the run that is looked at where it is the same for all items; else which, by kind, item and head, counted
+            through all dimensions but the last two.
         mask: added to the logits.
         blind: items that see nothing; None where all see something.
     """
 
-    write: Sequence[Int64[Tensor, "items kinds heads"]]
-    count: int
+    write: Sequence[tuple[int, int] | Int64[Tensor, "items kinds heads"]]
     read: Sequence[int | Int64[Tensor, " kinds_items_heads"]]
     mask: Sequence[Float[Tensor, "items_heads 1 keys"]]
     blind: Sequence[Bool[Tensor, "items 1"] | None]
+
+
+def runs_of(pattern: Pattern, context: int) -> tuple[int, int, int]:
+    """How many runs a pattern's cache has, slots of each, and how many of them are looked at."""
+    rule = Runs.of(pattern, context)
+    if rule.kind in ("previous", "column"):
+        runs = 2 if rule.kind == "previous" else rule.length
+        return runs, rule.capacity // runs, rule.capacity // runs
+    return 1, rule.slots, rule.empty + rule.capacity
 
 
 def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tensor) -> Places:
@@ -45,20 +54,23 @@ def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tenso
         pattern: of the cache.
         context: positions of a window.
         positions: of each item, by step.
-        cache: [kinds, items, heads, slots, head width], of as many items or more.
+        cache: [runs, kinds, items, heads, slots, head width], of as many items or more.
     """
-    heads, items, rule = cache.shape[2], positions.shape[1], Runs.of(pattern, context)
-    # [kinds, items, heads]: the number of each run of all slots.
-    runs = torch.arange(cache[..., 0, 0].numel()).view(cache.shape[:3])[:, :items]
-    write = runs.transpose(0, 1) * rule.slots + rule.write(positions)[..., None, None]
+    heads, items, slots = cache.shape[3], positions.shape[1], cache.shape[4]
+    rule = Runs.of(pattern, context)
+    # [kinds, items, heads], of the first run.
+    one = cache[0, ..., 0, 0].numel()
+    lines = torch.arange(one).view(cache.shape[1:4])[:, :items]
+    written, read = rule.write(positions), rule.first(positions) // slots
+    places = lines.transpose(0, 1) + (written // slots * one)[..., None, None]
+    places = places * slots + (written % slots)[..., None, None]
+    write: list[tuple[int, int] | Tensor] = [
+        divmod(row[0], slots) if len(set(row)) == 1 else mixed
+        for row, mixed in zip(written.tolist(), places.unbind(), strict=True)
+    ]
+    runs = (lines + (read * one)[:, None, :, None]).flatten(1).unbind()
+    looked = [row[0] if len(set(row)) == 1 else mixed for row, mixed in zip(read.tolist(), runs, strict=True)]
     keys = _looked_at(pattern, layout(pattern, context), positions)
-    count = pattern.empty_keys + keys.shape[-1]
-    read: list[int | Tensor] = [0] * len(positions)
-    if rule.kind in ("previous", "column"):
-        first = rule.first(positions)
-        each = (runs * (rule.capacity // count) + first[:, None, :, None] // count).flatten(1).unbind()
-        same, begins = (first == first[:, :1]).all(1).tolist(), first[:, 0].tolist()
-        read = [begin if alike else mixed for begin, alike, mixed in zip(begins, same, each, strict=True)]
     queries = positions[..., None]
     visible = F.pad(pattern.sees(queries, keys) & (keys >= 0), (pattern.empty_keys, 0), value=True)
     blind = queries < pattern.blind
@@ -67,9 +79,8 @@ def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tenso
     mask = torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf)[:, :, None]
     some = blind.any(1).flatten().tolist()
     return Places(
-        write=write.unbind(),
-        count=count,
-        read=read,
+        write=write,
+        read=looked,
         mask=mask.unbind(),
         blind=[each if there else None for each, there in zip(blind.unbind(), some, strict=True)],
     )

@@ -14,16 +14,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from jukebox.config import TransformerConfig
 from jukebox.nn.packed import product_of
-from jukebox.prior.attention import SelfAttention, rotated
-from jukebox.prior.cache import slots_of
+from jukebox.prior.attention import SelfAttention, turns
 from jukebox.prior.patterns import Pattern
-from jukebox.prior.places import Places, places_of
+from jukebox.prior.places import Places, places_of, runs_of
 from jukebox.prior.prior import Prior, PriorState
 from jukebox.prior.step import rows_for
 from jukebox.prior.transformer import Layer
 
 Rows = Float[Tensor, "rows width"]
+Turns = Float[Tensor, "items 1 1 2 half"]
 
 # Numbers of the largest mask of a block of steps, and steps in a block.
 _MASK, _STEPS = 1 << 18, 16
@@ -39,6 +40,7 @@ class Block:
         added: added to the result before the logits; None where nothing is.
         first: items whose first position it is.
         places: of each pattern.
+        turns: what the two halves of a head are multiplied by, and what the other half is; None where no head turns.
     """
 
     positions: Sequence[Int64[Tensor, " items"]]
@@ -46,6 +48,7 @@ class Block:
     added: Sequence[Float[Tensor, "items width"]] | None
     first: Sequence[list[int]]
     places: dict[Pattern, Places]
+    turns: Sequence[tuple[Turns, Turns]] | None
 
 
 class ProcessorStep:
@@ -67,6 +70,8 @@ class ProcessorStep:
         self._output, self._recondition = product_of(prior.output), config.recondition
         kept = prior.empty_conditioning(items)
         self._start, self._added = kept.start, kept.added
+        rotary = config.transformer.position == "rotary"
+        self._turns = _turns(config.transformer) if rotary else None
         self._items, self._inputs = 0, torch.empty(0)
 
     @staticmethod
@@ -82,7 +87,7 @@ class ProcessorStep:
         if self._added is not None and state.conditioning.added is not None:
             self._added[item] = state.conditioning.added[0]
         for layer, (cache,) in zip(self._layers, state.transformer.caches, strict=True):
-            layer.cache[:, item] = cache[0].permute(1, 2, 0, 3)
+            layer.cache[:, :, item] = cache[0].unflatten(0, (len(layer.cache), -1)).permute(0, 2, 3, 1, 4)
 
     def move(self, item: int, to: int) -> None:
         """Copy an item to another place."""
@@ -90,7 +95,7 @@ class ProcessorStep:
             if kept is not None:
                 kept[to] = kept[item]
         for layer in self._layers:
-            layer.cache[:, to] = layer.cache[:, item]
+            layer.cache[:, :, to] = layer.cache[:, :, item]
 
     def block(self, positions: Sequence[int], steps: int) -> Block:
         """What the next steps need, at most so many: of the first items, each at its position."""
@@ -112,6 +117,7 @@ class ProcessorStep:
             added=added.unbind() if added is not None and self._recondition else None,
             first=[[item for item, at in enumerate(row) if at == 0] for row in places.tolist()],
             places={pattern: places_of(pattern, self._context, places, cache) for pattern, cache in patterns.items()},
+            turns=None if self._turns is None else list(zip(*(part[places] for part in self._turns), strict=True)),
         )
 
     def logits(self, previous: Int64[Tensor, " items"], block: Block, step: int) -> Float[Tensor, "items vocabulary"]:
@@ -139,15 +145,21 @@ class ProcessorStep:
                 layer.bind(items, rows)
 
 
+def _turns(config: TransformerConfig) -> tuple[Float[Tensor, "context 1 1 2 half"], ...]:
+    """What the halves of a head are multiplied by at every position, and what the other halves are."""
+    cosine, sine = turns(torch.arange(config.context), config.head_width)
+    return torch.stack([cosine, cosine], 1)[:, None, None], torch.stack([-sine, sine], 1)[:, None, None]
+
+
 class _Layer:
-    """A block of the stack, with the keys and values of all items: [kinds, items, heads, slots, head width]."""
+    """A block of the stack, with the keys and values of all items: [runs, kinds, items, heads, slots, head width]."""
 
     def __init__(self, module: Layer, items: int, context: int, lyrics: int) -> None:
         attention = module.attention
         self.pattern = attention.patterns[0] if isinstance(attention, SelfAttention) else None
-        slots = lyrics if self.pattern is None else slots_of(self.pattern, context)
-        self.cache = torch.zeros(2, items, attention.heads, slots, attention.head_width)
-        self.mask_numbers = attention.heads * slots
+        runs, slots, self._count = (1, lyrics, lyrics) if self.pattern is None else runs_of(self.pattern, context)
+        self.cache = torch.zeros(runs, 2, items, attention.heads, slots, attention.head_width)
+        self.mask_numbers = attention.heads * self._count
         self._heads, self._width, self._scale = attention.heads, attention.head_width, attention.head_width**-0.5
         self._flat = self.cache.view(-1, self._width)
         self._project = product_of(attention.qkv if isinstance(attention, SelfAttention) else attention.query)
@@ -158,18 +170,18 @@ class _Layer:
         ]
         self._inner, self._outer = product_of(module.mlp.input), product_of(module.mlp.output)
         self._branch = module.scale
-        self._rotary, self._head_norms = False, None
-        if isinstance(attention, SelfAttention):
-            self._rotary = attention.rotary
-            if attention.query_norm is not None and attention.key_norm is not None:
-                weights = [attention.query_norm.weight.detach(), attention.key_norm.weight.detach()]
-                self._head_norms = (torch.stack(weights)[:, None], attention.query_norm.eps)
+        self._head_norms = None
+        if isinstance(attention, SelfAttention) and attention.query_norm is not None and attention.key_norm is not None:
+            weights = [attention.query_norm.weight.detach(), attention.key_norm.weight.detach()]
+            self._head_norms = (torch.stack(weights)[:, None], attention.query_norm.eps)
 
     def bind(self, items: int, rows: int) -> None:
         """Make what depends on the number of items."""
         self._items = items
-        keys, values = self.cache[:, :items].flatten(1, 2).unbind()
-        self._keys, self._values = keys.transpose(1, 2), values
+        used = self.cache[:, :, :items]
+        keys, values = used.flatten(2, 3).narrow(3, 0, self._count).unbind(1)
+        # By run.
+        self._written, self._keys, self._values = used.unbind(), keys.transpose(2, 3).unbind(), values.unbind()
         self._found = torch.zeros(rows, self._heads * self._width)
         self._attended = self._found[:items]
         self._by_head = self._attended.view(items * self._heads, 1, self._width)
@@ -188,20 +200,24 @@ class _Layer:
         projected, blind = self._project(normed), None
         if self.pattern is None:
             queries = projected.as_strided((items, heads, width), (heads * width, width, 1))
-            logits = torch.bmm(queries.reshape(items * heads, 1, width), self._keys).mul_(self._scale)
-            values = self._values
+            logits = torch.bmm(queries.reshape(items * heads, 1, width), self._keys[0]).mul_(self._scale)
+            values = self._values[0]
         else:
             places, inner = block.places[self.pattern], heads * width
-            if self._rotary or self._head_norms is not None:
+            if block.turns is not None or self._head_norms is not None:
                 self._turn(projected, block, step)
-            pairs = projected.as_strided((items, 2, heads, width), (3 * inner, inner, width, 1), inner)
-            self._flat.index_put_((places.write[step],), pairs)
-            count, read, blind = places.count, places.read[step], places.blind[step]
-            if isinstance(read, int):
-                keys, values = self._keys.narrow(2, read, count), self._values.narrow(1, read, count)
+            write, read, blind = places.write[step], places.read[step], places.blind[step]
+            if isinstance(write, tuple):
+                pairs = projected.as_strided((2, items, heads, width), (inner, 3 * inner, width, 1), inner)
+                self._written[write[0]].select(3, write[1]).copy_(pairs)
             else:
-                runs = self._flat.view(-1, count, width).index_select(0, read)
-                keys, values = runs.view(2, items * heads, count, width).unbind()
+                pairs = projected.as_strided((items, 2, heads, width), (3 * inner, inner, width, 1), inner)
+                self._flat.index_put_((write,), pairs)
+            if isinstance(read, int):
+                keys, values = self._keys[read], self._values[read]
+            else:
+                runs = self._flat.view(-1, self._count, width).index_select(0, read)
+                keys, values = runs.view(2, items * heads, self._count, width).unbind()
                 keys = keys.transpose(1, 2)
             queries = projected.as_strided((items, heads, width), (3 * inner, width, 1))
             queries = queries.reshape(items * heads, 1, width)
@@ -215,9 +231,12 @@ class _Layer:
         """Normalise queries and keys, and turn them by their positions, in place."""
         inner = self._heads * self._width
         both = projected.as_strided((self._items, 2, self._heads, self._width), (3 * inner, inner, self._width, 1))
+        found = both
         if self._head_norms is not None:
             weights, epsilon = self._head_norms
-            both.copy_(F.rms_norm(both, [self._width], None, epsilon) * weights)
-        if self._rotary:
-            turned = rotated(both.flatten(1, 2)[:, None], block.positions[step][:, None])
-            both.copy_(turned.view(both.shape))
+            found = F.rms_norm(both, [self._width], None, epsilon).mul_(weights)
+        if block.turns is not None:
+            own, other = block.turns[step]
+            halves = found.unflatten(-1, (2, -1))
+            found = torch.mul(halves, own).add_(halves.flip(-2).mul_(other)).view(both.shape)
+        both.copy_(found)

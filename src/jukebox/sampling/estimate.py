@@ -51,6 +51,15 @@ class LevelEstimate:
     seconds: float | None = None
 
 
+def plan_needs(plan: SongPlan, slots: int | None, needs: Needs) -> dict[int, Need]:
+    """Memory of the prior of every level of a plan, with its windows at once: guided ones have two rows of a step."""
+    return {level.level: _need(level, slots, needs) for level in plan.levels}
+
+
+def _need(plan: LevelPlan, slots: int | None, needs: Needs) -> Need:
+    return needs(plan.level, plan.sampling.rows * windows_at_once(plan, slots))
+
+
 def estimate_level(model: SongModel, plan: LevelPlan, slots: int | None, needs: Needs) -> LevelEstimate:
     """Counts and sizes of a level; nothing is allocated."""
     config = model.level(plan.level).config
@@ -58,7 +67,7 @@ def estimate_level(model: SongModel, plan: LevelPlan, slots: int | None, needs: 
     taken = windows_at_once(plan, slots)
     read = sum(window.first - window.start for chain in chains for window in chain.windows)
     rows = plan.sampling.rows
-    memory = needs(plan.level, rows * taken)
+    memory = _need(plan, slots, needs)
     return LevelEstimate(
         level=plan.level,
         tokens=plan.new_tokens,

@@ -33,19 +33,20 @@ def gumbel(keys: Int64[Tensor, " slots"], positions: Int64[Tensor, " slots"], co
         positions: of the code in its song at that level, 0 or more.
         count: tokens of the vocabulary, at most 2 ** 20.
     """
-    counters = positions[:, None] * _STRIDE + torch.arange(count, device=positions.device)
-    bits = keys[:, None] + counters * _signed(_STEP)
-    bits = (bits ^ _shifted(bits, 30)) * _signed(_FIRST)
-    bits = (bits ^ _shifted(bits, 27)) * _signed(_SECOND)
-    bits = bits ^ _shifted(bits, 31)
+    # In place: on a processor, making room for a result costs as much as the result.
+    tokens = torch.arange(count, device=positions.device) * _signed(_STEP)
+    bits = (keys + positions * _signed(_STRIDE * _STEP & _MASK))[:, None] + tokens
+    bits.bitwise_xor_(_shifted(bits, 30)).mul_(_signed(_FIRST))
+    bits.bitwise_xor_(_shifted(bits, 27)).mul_(_signed(_SECOND))
+    bits.bitwise_xor_(_shifted(bits, 31))
     # Half a step off the ends: never 0. Near 0, where the winners come from, float32 still tells all values apart.
-    uniform = (_shifted(bits, 32).float() + 0.5) * 2.0**-32
-    return -torch.log(-torch.log1p(-uniform.clamp_max(1.0 - 2.0**-24)))
+    uniform = _shifted(bits, 32).float().add_(0.5).mul_(2.0**-32)
+    return uniform.clamp_max_(1.0 - 2.0**-24).neg_().log1p_().neg_().log_().neg_()
 
 
 def _shifted(bits: Int64[Tensor, "slots count"], by: int) -> Int64[Tensor, "slots count"]:
     """A shift to the right that brings zeros in; PyTorch's brings the sign."""
-    return (bits >> by) & ((1 << (64 - by)) - 1)
+    return (bits >> by).bitwise_and_((1 << (64 - by)) - 1)
 
 
 def _mixed(bits: int) -> int:

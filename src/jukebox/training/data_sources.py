@@ -12,8 +12,9 @@ from jukebox.data.collection import Collection, Split
 from jukebox.data.crops import AudioCrops, CropConfig
 from jukebox.data.dataset import Dataset
 from jukebox.data.shards import Tokens
-from jukebox.data.windows import EncodedCrops, TokenCrops, Window
+from jukebox.data.windows import EncodedCrops, TokenCrops, Window, suitable
 from jukebox.errors import ConfigError, DataError
+from jukebox.labels.timing import TimeGrid
 from jukebox.training.log import Say
 from jukebox.training.loop import Sources
 from jukebox.training.prior_task import Words
@@ -58,7 +59,6 @@ def code_sources(
         say: where lines for people go.
 
     Raises:
-        ConfigError: the data are sound and there is no VQ-VAE to encode it.
         DataError: codes of another model, or of fewer codes than the prior has, or no song is long enough.
     """
     window = Window.of(config)
@@ -75,8 +75,7 @@ def code_sources(
                 f"{collection.model!r}), the recipe's vqvae has {codebook_fingerprint(vqvae)}: tokenise them with it."
             )
         return _both(data, say, lambda crops, split: TokenCrops(collection, crops, split, window))
-    if vqvae is None:
-        raise ConfigError(f"PriorRecipe.vqvae is None; expected a VQ-VAE's folder, since {data.path} holds sound.")
+    assert vqvae is not None
     hops = vqvae.config.hops
     if config.level >= len(hops):
         raise DataError(f"PriorConfig.level is {config.level}; the VQ-VAE has the levels 0 to {len(hops) - 1}.")
@@ -98,22 +97,28 @@ def with_words(collection: AnyCollection, words: Words) -> AnyCollection:
     )
 
 
-def of_known_length(collection: AnyCollection, config: PriorConfig, say: Say) -> AnyCollection:
+def grid_of(data: DataConfig, collection: Collection, vqvae: VQVAE | None) -> TimeGrid:
+    """Where the codes lie that are learnt.
+
+    Raises:
+        ConfigError: the data are sound and there is no VQ-VAE to encode it.
+    """
+    if isinstance(collection, Tokens):
+        return collection.grid
+    if vqvae is None:
+        raise ConfigError(f"PriorRecipe.vqvae is None; expected a VQ-VAE's folder, since {data.path} holds sound.")
+    return TimeGrid(sample_rate=vqvae.config.sample_rate, hops=vqvae.config.hops)
+
+
+def of_known_length(collection: AnyCollection, config: PriorConfig, grid: TimeGrid, say: Say) -> AnyCollection:
     """The songs whose length a prior can be told; those of other lengths are left out with a word about it.
 
     Raises:
         DataError: none is left.
     """
-    labels = config.labels
-    if labels is None or labels.timing_bins is None:
-        return collection
-    assert labels.min_duration_s is not None
-    assert labels.max_duration_s is not None
-    rate = collection.sample_rate
-    # Labels have whole codes of the top level: a little is added to the shortest.
-    first, last = labels.min_duration_s * rate + 1024, labels.max_duration_s * rate
-    kept = tuple(song for song in collection.songs if first <= song.length_samples < last)
-    if len(kept) < len(collection.songs):
+    labels, known = config.labels, suitable(config, grid)
+    kept = tuple(song for song in collection.songs if known(song))
+    if labels is not None and len(kept) < len(collection.songs):
         say(
             f"{len(collection.songs) - len(kept)} of {len(collection.songs)} songs are left out: the prior is told "
             f"lengths of {labels.min_duration_s:g} to {labels.max_duration_s:g} s (model.labels)."

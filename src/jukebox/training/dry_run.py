@@ -55,7 +55,7 @@ def probe(trainer: Trainer, clock: Callable[[], float] = time.perf_counter) -> s
         own = share(step, run.batch, workers.rank, workers.count)
         items = [source.take(index) for index in own]
         if step == 0:
-            trainer.task.prepare(items, workers)
+            trainer.prepare(items)
         trainer.one_step(items, own.start, Event(), None)
         if workers.device.type == "cuda":
             torch.cuda.synchronize()

@@ -15,6 +15,7 @@ from jukebox.checkpoints.store import EXPORTED
 from jukebox.errors import ConfigError, TrainingError
 from jukebox.training import checkpoint
 from jukebox.training.average import WeightAverage
+from jukebox.training.compiled import plainly
 from jukebox.training.log import Log, Say
 from jukebox.training.muon import optimizers
 from jukebox.training.optim import clip_gradients
@@ -155,6 +156,19 @@ class Trainer:
             source = {"origin": "trained", "steps": self.step, "run": self.folder.path.name}
             self.task.export(self.folder.model, source, self.workers)
 
+    def prepare(self, items: Sequence[Any]) -> None:
+        """What the task does with this worker's windows before the first step of a new run."""
+        with plainly(self.run):
+            self.task.prepare(items, self.workers)
+
+    @contextlib.contextmanager
+    def as_exported(self) -> Iterator[None]:
+        """Inside, the model is in evaluation mode with the weights that are exported, and nothing is compiled."""
+        self.task.module.eval()
+        with self.averaged(), plainly(self.run):
+            yield
+        self.task.module.train()
+
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside, the weights are their moving average, if the recipe keeps one."""
@@ -167,7 +181,7 @@ class Trainer:
         watched = _Watched()
         for own, items in zip(shares, Batches(self.sources.training, shares, run.loader_threads), strict=True):
             if self.step == 0:
-                self.task.prepare(items, self.workers)
+                self.prepare(items)
             found, stopping = self.one_step(items, own.start, stop, log)
             watched.add(found)
             self.step += 1
@@ -254,14 +268,12 @@ class Trainer:
         count = max(1, min(self.run.evaluate_windows, len(source)) // self.workers.count)
         own = [source.take(self.workers.rank * count + i) for i in range(count)]
         watched = _Watched()
-        self.task.module.eval()
-        with self.averaged():
+        with self.as_exported():
             for start in range(0, count, self.micro_batch):
                 part = own[start : start + self.micro_batch]
                 if len(part) == self.micro_batch or start == 0:  # equal parts, so that their mean is the mean
                     loss = self._loss(part, start, training=False)
                     watched.add({"loss": loss.total, **loss.metrics})
-        self.task.module.train()
         values = self.workers.mean(watched.means())
         if log is not None:
             log.values(self.step, {f"validation/{name}": value for name, value in values.items()})
@@ -270,11 +282,9 @@ class Trainer:
     @torch.no_grad()
     def _sounds(self, log: Log | None, make_sounds: MakeSounds | None) -> None:
         source = self.sources.validation
-        self.task.module.eval()
-        with self.averaged():
+        with self.as_exported():
             found = self.task.sounds([source.take(0)]) if source is not None and len(source) else []
             found += make_sounds(self.step) if make_sounds is not None else []
-        self.task.module.train()
         if log is not None:
             for sound in found:
                 log.sound(self.step, sound)

@@ -25,6 +25,7 @@ from jukebox.prior.label_conditioner import LabelTensors
 from jukebox.prior.prior import Prior
 from jukebox.prior.transformer import Layer
 from jukebox.training.finetune import freeze
+from jukebox.training.muon import inner_matrices
 from jukebox.training.prior_task import PriorStep
 from jukebox.training.recipe import PriorRecipe, Recipe, VqvaeRecipe
 from jukebox.training.shard import units
@@ -151,13 +152,15 @@ def _measured(recipe: Recipe, step: nn.Module, devices: int, loss: Callable[[], 
     half = recipe.run.precision == "bfloat16"
     with kept.watching(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         loss()
-    moments = 1 if recipe.optimizer.name == "muon" else 2
+    # Muon keeps one moment of what it takes, Adam two.
+    once = {id(p) for p in inner_matrices(step)} if recipe.optimizer.name == "muon" else set()
+    moments = sum(4 * p.numel() * (1 if id(p) in once else 2) for p in trained)
     return Memory(
         parameters=sum(t.numel() for t in tensors if t.ndim > 1 or t.dtype != torch.int8),
         trained=sum(p.numel() for p in trained),
         weights=weights // devices + gathered,
         gradients=learnt // devices,
-        moments=moments * learnt // devices,
+        moments=moments // devices,
         average=learnt // devices if recipe.run.average_decay is not None else 0,
         activations=kept.recomputed() if recipe.run.recompute else kept.total,
         workspace=2 * kept.largest,

@@ -20,7 +20,7 @@ def optimizers(module: nn.Module, config: OptimizerConfig) -> list[torch.optim.O
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     if config.name == "adamw":
         return [AdamW([p for _, p in trained], config)]
-    inner = {id(p) for p in _inner_matrices(module)}
+    inner = {id(p) for p in inner_matrices(module)}
     matrices = [p for _, p in trained if id(p) in inner]
     rest = [p for _, p in trained if id(p) not in inner]
     found: list[torch.optim.Optimizer] = []
@@ -37,7 +37,7 @@ def optimizers(module: nn.Module, config: OptimizerConfig) -> list[torch.optim.O
     return [*found, AdamW(rest, config)] if rest else found
 
 
-def _inner_matrices(module: nn.Module) -> Iterable[Tensor]:
+def inner_matrices(module: nn.Module) -> Iterable[Tensor]:
     """Weights of linear layers, but for output heads: what turns hidden states into hidden states."""
     for name, part in module.named_modules():
         head = name.rpartition(".")[2] == "output" and not any(word in name for word in ("attention", "mlp"))

@@ -6,16 +6,17 @@ from typing import Any
 
 import torch
 
-from jukebox import presets
 from jukebox.checkpoints import load
 from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import VqvaeConfig
+from jukebox.data.names import check_trained_on
 from jukebox.data.shards import Tokens
 from jukebox.errors import ConfigError, DataError, TrainingError
 from jukebox.prior.codebook_features import embed_codebooks
 from jukebox.prior.initialise import new_prior
 from jukebox.prior.prior import Prior
 from jukebox.training import checkpoint, data_sources
+from jukebox.training.compiled import check_compiler
 from jukebox.training.finetune import alphabet_of, freeze, own_memory, prior_to_finetune
 from jukebox.training.log import Say
 from jukebox.training.loop import RunFolder, Sources, Trainer
@@ -43,6 +44,7 @@ def vqvae_trainer(recipe: VqvaeRecipe, folder: RunFolder, workers: Workers, say:
     Raises:
         JukeboxError: the data, the model or the folder are not what the recipe says.
     """
+    check_compiler(recipe.run, workers.device)
     claim(folder, recipe, workers)
     model = vqvae_model(recipe)
     check_length(model.config, recipe.data.crops.length_samples)
@@ -85,6 +87,7 @@ def prior_trainer(recipe: PriorRecipe, level: int | None, folder: RunFolder, wor
         JukeboxError: the data, the model or the folder are not what the recipe says.
     """
     recipe = at_level(recipe, level)
+    check_compiler(recipe.run, workers.device)
     claim(folder, recipe, workers)
     say = _first(workers, say)
     model, words, sources, codebooks = prior_parts(recipe, level, workers, say)
@@ -104,7 +107,7 @@ def prior_parts(
     if recipe.finetune is not None:
         songs = [(song.artist, song.genre) for song in collection.songs]
         model, vocabulary = prior_to_finetune(recipe.finetune, level, songs, recipe.run.seed)
-        _check_codebooks(recipe.finetune.model, level, codebooks)
+        check_trained_on(recipe.finetune.model, level, codebooks)
         words = Words(vocabulary=vocabulary, alphabet=alphabet_of(recipe.finetune, model.config))
     else:
         assert recipe.model is not None
@@ -116,7 +119,8 @@ def prior_parts(
         words = Words(vocabulary=collection.vocabulary, alphabet=collection.alphabet)
         _check_tables(model, words)
     collection = data_sources.with_words(collection, words)
-    collection = data_sources.of_known_length(collection, model.config, say)
+    grid = data_sources.grid_of(recipe.data, collection, vqvae)
+    collection = data_sources.of_known_length(collection, model.config, grid, say)
     if recipe.alignment is not None:
         model.config.aligned_layers(recipe.alignment.also)
         if not any(song.lyric_times for song in collection.of_split("train")):
@@ -172,18 +176,6 @@ def _check_tables(model: Prior, words: Words) -> None:
         )
 
 
-def _check_codebooks(model: str, level: int | None, codebooks: str) -> None:
-    """Refuse to go on from a prior of other codes than the data have; foreign ones do not say theirs."""
-    if not Path(model).is_dir() and model != presets.MINI:
-        return
-    known = load.find_prior(model, level).source.get("codebooks")
-    if known and codebooks and known != codebooks:
-        raise DataError(
-            f"{model} was trained on the codebooks {known}, these data have {codebooks}: tokenise them with the VQ-VAE "
-            "that the prior was trained with."
-        )
-
-
 def claim(folder: RunFolder, recipe: Recipe, workers: Workers) -> None:
     """Make a folder the run's own, or find it to be that already.
 
@@ -198,7 +190,9 @@ def claim(folder: RunFolder, recipe: Recipe, workers: Workers) -> None:
         except (ConfigError, TrainingError) as error:
             problem = error
         except OSError as error:
-            problem = TrainingError(f"{folder.path} cannot be written ({error.strerror}); choose another place.")
+            problem = TrainingError(
+                f"{folder.path} cannot be written ({error.strerror}); make room, or name another place."
+            )
     problem = workers.told(problem)
     if problem is not None:
         raise problem
@@ -207,7 +201,10 @@ def claim(folder: RunFolder, recipe: Recipe, workers: Workers) -> None:
 def _claim(path: Path, recipe: Recipe) -> None:
     kept = path / RECIPE
     if kept.is_file() and checkpoint.states(RunFolder(path=path).checkpoints):
-        before, now = _flat(read_recipe(kept, type(recipe))), _flat(recipe)
+        try:
+            before, now = _flat(read_recipe(kept, type(recipe))), _flat(recipe)
+        except ConfigError as error:
+            raise TrainingError(f"{path} is a run of another kind; name a new folder ({error})") from error
         for name in sorted(set(before) | set(now)):
             if before.get(name) != now.get(name) and not any(name == f or name.startswith(f + ".") for f in _FREE):
                 raise ConfigError(

@@ -1,4 +1,4 @@
-"""A model spread over the workers by FSDP2: each keeps its share of weights, gradients and moments."""
+"""A model on its device, compiled where a recipe says so, and spread over the workers by FSDP2."""
 
 import warnings
 
@@ -8,6 +8,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from jukebox.nn.conv1d import ResidualStack
 from jukebox.prior.transformer import Layer
+from jukebox.training.compiled import compile_units
 from jukebox.training.recipe import RunConfig
 from jukebox.training.workers import Workers
 from jukebox.vqvae.decoder import Decoder
@@ -35,8 +36,7 @@ def place(module: nn.Module, run: RunConfig, workers: Workers) -> None:
     A module is moved unit by unit, so that a device never holds more than its share and one unit.
     """
     if run.compile:
-        for part in units(module):
-            part.compile()
+        compile_units(units(module))
     if workers.count == 1:
         module.to(workers.device)
         return
