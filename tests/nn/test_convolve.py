@@ -50,3 +50,20 @@ def test_the_input_of_a_model_needs_no_gradient() -> None:
     conv = Conv1d(1, 4, 4, 2, padding=1)
     conv(torch.randn(1, 64, 1)).sum().backward()
     assert conv.weight.grad is not None
+
+
+@pytest.mark.parametrize("kind", [Conv1d, ConvTranspose1d])
+def test_what_is_frozen_has_no_gradient_and_the_rest_has_its_own(kind: type[Conv1d | ConvTranspose1d]) -> None:
+    conv, x = kind(3, 4, 4, 2, padding=1), torch.randn(1, 64, 3, requires_grad=True)
+    conv(x).sum().backward()
+    wanted = x.grad
+    conv.zero_grad(set_to_none=True)
+    x.grad = None
+    conv.weight.requires_grad_(False)
+    conv(x).sum().backward()
+    assert conv.weight.grad is None
+    assert conv.bias is not None
+    assert conv.bias.grad is not None
+    assert wanted is not None
+    assert x.grad is not None
+    assert torch.equal(x.grad, wanted)

@@ -70,7 +70,8 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         (x, weight), outer = ctx.saved_tensors, gradients[0].contiguous()
         to_x = transposed(outer, weight, None, ctx.shape, x.shape[1]) if ctx.needs_input_grad[0] else None
-        return to_x, _kernel_gradient(x, outer, weight, ctx.shape), outer.sum((0, 1)), None
+        to_weight = _kernel_gradient(x, outer, weight, ctx.shape) if ctx.needs_input_grad[1] else None
+        return to_x, to_weight, outer.sum((0, 1)) if ctx.needs_input_grad[2] else None, None
 
 
 class _Transposed(torch.autograd.Function):
@@ -85,7 +86,8 @@ class _Transposed(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         (x, weight), outer = ctx.saved_tensors, gradients[0].contiguous()
         to_x = convolution(outer, weight, None, ctx.shape) if ctx.needs_input_grad[0] else None
-        return to_x, _kernel_gradient(outer, x, weight, ctx.shape), outer.sum((0, 1)), None
+        to_weight = _kernel_gradient(outer, x, weight, ctx.shape) if ctx.needs_input_grad[1] else None
+        return to_x, to_weight, outer.sum((0, 1)) if ctx.needs_input_grad[2] else None, None
 
 
 def _kernel_gradient(x: Rows, outer: Places, weight: Weight, shape: Shape) -> Weight:
