@@ -20,6 +20,7 @@ import torch
 from jukebox.audio.io import read
 from jukebox.checkpoints.load import load_vqvae
 from jukebox.cli.progress import progress
+from jukebox.cli.songs import sound_of
 from jukebox.vqvae.streaming import decode_stream, encode_stream
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # recipes lie beside bench and are not installed
@@ -44,7 +45,7 @@ def generated(session: Path) -> list[tuple[Path, dict[str, Any]]]:
     found = []
     for times in sorted(session.glob("lyrics*.json")):
         sung = json.loads(times.read_text(encoding="utf-8"))
-        sound = next(iter(sorted(session.glob(f"song{times.stem.removeprefix('lyrics')}.*[acg]"))))
+        sound = sound_of(session, f"song{times.stem.removeprefix('lyrics')}")
         lines = [(line["start_s"], line["end_s"], line["words"]) for line in sung["lines"]]
         entry = {
             "lyrics_lines": [(start, end, "") for start, end, _ in lines],

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from jukebox import presets
 from jukebox.cli.progress import progress
-from jukebox.cli.recording import usable_device
 from jukebox.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -114,11 +113,12 @@ def _tokenize(arguments: argparse.Namespace) -> None:
     from jukebox.data.dataset import Dataset
     from jukebox.data.tokenize import TokenizeConfig, tokenize
     from jukebox.data.workers import done_by
+    from jukebox.nn.device import usable_device
 
     config = TokenizeConfig.from_dict(
         {
             "model": arguments.model,
-            "device": str(usable_device(arguments.device)),
+            "device": str(usable_device(arguments.device, "--device is")),
             "loudness_lufs": arguments.loudness,
             "shard_s": arguments.shard_seconds,
         }

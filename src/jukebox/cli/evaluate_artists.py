@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jukebox.cli.progress import progress
 from jukebox.cli.results import write_results
-from jukebox.errors import DataError
+from jukebox.cli.songs import sound_of
 
 if TYPE_CHECKING:
     from jukebox.data.collection import Song
@@ -50,18 +50,13 @@ def _name(song: "Song", by: str) -> str:
 
 def _generated(folders: list[Path], by: str) -> dict[Path, str]:
     """The sound files of sessions, and the artist or genre that each was asked to have."""
-    from jukebox.audio.write import WRITABLE_SUFFIXES
     from jukebox.sampling.request import SongRequest
 
     found: dict[Path, str] = {}
     for folder in folders:
         request = SongRequest.read(folder / "request.yaml")
         for song, _, name in request.item_names():
-            files = (folder / f"{name}{suffix}" for suffix in WRITABLE_SUFFIXES)
-            path = next((file for file in files if file.is_file()), None)
-            if path is None:
-                raise DataError(f"{folder} has no sound of {name}: finish it with `jukebox continue {folder}`.")
-            label = getattr(request.songs[song], by)
+            path, label = sound_of(folder, name), getattr(request.songs[song], by)
             if label:
                 found[path] = label
     return found

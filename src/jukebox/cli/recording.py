@@ -47,22 +47,10 @@ def load_model(arguments: argparse.Namespace) -> "VQVAE":
 
 def place(model: "AnyModule", arguments: argparse.Namespace) -> "AnyModule":
     """A model on the device that the options name, with as many threads as they say."""
+    from jukebox.nn.device import usable_device
+
     prepare_machine(arguments)
-    return model.to(usable_device(arguments.device))
-
-
-def usable_device(name: str | None) -> "torch.device":
-    """The device that --device names, a GPU where there is one by default; refuses one that cannot be used."""
-    import torch
-
-    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=chosen).device
-    except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"--device is {chosen!r}, which cannot be used ({reason}); use cpu or leave it out."
-        ) from error
+    return model.to(usable_device(arguments.device, "--device is"))
 
 
 def prepare_machine(arguments: argparse.Namespace) -> None:

@@ -46,48 +46,42 @@ def transposed(x: Places, weight: Weight, bias: Tensor | None, shape: Shape, row
 
 def trained_convolution(x: Rows, weight: Weight, bias: Tensor | None, shape: Shape) -> Places:
     """`convolution`, with gradients in tiles."""
-    found = _Convolution.apply(x, weight, bias, shape)
+    found = _Convolution.apply(x, weight, bias, shape, False)
     assert isinstance(found, Tensor)
     return found
 
 
 def trained_transposed(x: Places, weight: Weight, bias: Tensor | None, shape: Shape) -> Rows:
     """`transposed`, with gradients in tiles."""
-    found = _Transposed.apply(x, weight, bias, shape)
+    found = _Convolution.apply(x, weight, bias, shape, True)
     assert isinstance(found, Tensor)
     return found
 
 
 class _Convolution(torch.autograd.Function):
+    """Either kind, whose `rows` and `places` change sides: the way back to the input is the other kind."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, back: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.shape = shape
-        return convolution(x, weight, bias, shape)
+        ctx.shape, ctx.back = shape, back
+        return (transposed if back else convolution)(x, weight, bias, shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         (x, weight), outer = ctx.saved_tensors, gradients[0].contiguous()
-        to_x = transposed(outer, weight, None, ctx.shape, x.shape[1]) if ctx.needs_input_grad[0] else None
-        to_weight = _kernel_gradient(x, outer, weight, ctx.shape) if ctx.needs_input_grad[1] else None
-        return to_x, to_weight, outer.sum((0, 1)) if ctx.needs_input_grad[2] else None, None
-
-
-class _Transposed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.shape = shape
-        return transposed(x, weight, bias, shape)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        (x, weight), outer = ctx.saved_tensors, gradients[0].contiguous()
-        to_x = convolution(outer, weight, None, ctx.shape) if ctx.needs_input_grad[0] else None
-        to_weight = _kernel_gradient(outer, x, weight, ctx.shape) if ctx.needs_input_grad[1] else None
-        return to_x, to_weight, outer.sum((0, 1)) if ctx.needs_input_grad[2] else None, None
+        wanted, to_x, to_weight = ctx.needs_input_grad, None, None
+        if wanted[0]:
+            to_x = (
+                convolution(outer, weight, None, ctx.shape)
+                if ctx.back
+                else transposed(outer, weight, None, ctx.shape, x.shape[1])
+            )
+        if wanted[1]:
+            rows, places = (outer, x) if ctx.back else (x, outer)
+            to_weight = _kernel_gradient(rows, places, weight, ctx.shape)
+        return to_x, to_weight, outer.sum((0, 1)) if wanted[2] else None, None, None
 
 
 def _kernel_gradient(x: Rows, outer: Places, weight: Weight, shape: Shape) -> Weight:

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from jukebox.errors import ConfigError, JukeboxError
+from jukebox.nn.device import usable_device
 
 
 class WorkerLostError(JukeboxError):
@@ -123,12 +124,7 @@ def workers(device: str | None = None, timeout_s: float = 600.0) -> Iterator[Wor
         place = torch.device("cuda", local) if ":" not in kind else torch.device(kind)
         torch.cuda.set_device(place)
     else:
-        try:
-            place = torch.empty(0, device=kind).device
-        except (RuntimeError, AssertionError) as error:  # PyTorch's own kinds for a device that is not there
-            raise ConfigError(
-                f"The device is {kind!r}, which cannot be used ({str(error).splitlines()[0]}); use cpu or leave it out."
-            ) from error
+        place = usable_device(kind)
     if count == 1:
         yield Workers(rank=0, count=1, device=place)
         return
