@@ -90,6 +90,8 @@ class LabelConfig(Config):
     """Sizes of the artist and genre tables; timing only where the prior is told the position in the song.
 
     Timing is given in samples of `sample_rate`; songs are `min_duration_s` to less than `max_duration_s` long.
+    Artist and genres stand before a window's first code; with `everywhere` they are added at each position too, so
+    that a voice that begins late still knows whose it is. That is for new models.
     """
 
     artists: int
@@ -99,6 +101,7 @@ class LabelConfig(Config):
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     sample_rate: int = 44100
+    everywhere: bool = False
 
     def __post_init__(self) -> None:
         for name in ("artists", "genres", "genre_slots", "sample_rate"):

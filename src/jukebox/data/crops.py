@@ -36,6 +36,7 @@ class CropConfig(Config):
         shuffle: whether the crops of an epoch come in a random order, or song after song.
         shift: whether a crop begins anywhere, or at a multiple of its length.
         blend: mix stereo down with random shares, or evenly.
+        beginnings: how many of all crops begin where their song does; the rest are spread as `shift` says.
         loudness_lufs: bring every song to this loudness; None leaves it as it is. Not for codes: those are given.
     """
 
@@ -44,11 +45,13 @@ class CropConfig(Config):
     shuffle: bool = True
     shift: bool = True
     blend: Literal["random", "mean"] = "random"
+    beginnings: float = 0.0
     loudness_lufs: float | None = None
 
     def __post_init__(self) -> None:
         require(self.length_samples >= 1, self, "length_samples", "1 or more")
         require(self.seed >= 0, self, "seed", "0 or more")
+        require(0 <= self.beginnings <= 1, self, "beginnings", "a share, 0 to 1")
         loudness = self.loudness_lufs
         require(loudness is None or -70 <= loudness <= 0, self, "loudness_lufs", "null or -70 to 0")
 
@@ -82,7 +85,10 @@ class Places:
         epoch, position = divmod(index, len(self))
         slot = int(self._order(epoch)[position]) if self.config.shuffle else position
         random = np.random.default_rng([self.config.seed, epoch, slot, 1])
-        return self.slots.song_of(slot), draw(self.slots.starts(slot), random), random
+        song = self.slots.song_of(slot)
+        if self.config.beginnings > 0 and random.random() < self.config.beginnings:
+            return song, self.slots.beginning(song), random
+        return song, draw(self.slots.starts(slot), random), random
 
     def _order_of(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.config.seed, epoch]).permutation(len(self))

@@ -50,6 +50,11 @@ class Slots:
         """The index of the song that a slot belongs to."""
         return int(np.searchsorted(self._ends, slot, side="right"))
 
+    def beginning(self, song: int) -> int:
+        """The first start of a song that has slots from which something is heard."""
+        first = int(self._ends[song - 1]) if song else 0
+        return self.starts(first)[0][0]
+
     def starts(self, slot: int) -> Ranges:
         """The starts that a slot allows, in units."""
         song = self.song_of(slot)

@@ -80,7 +80,7 @@ def _total_range_samples(config: LabelConfig) -> tuple[float, float]:
 
 
 class LabelConditioner(nn.Module):
-    """The start vector of artist and genres and, where the prior is told the time, one vector per position."""
+    """The start vector of artist and genres; what is added at each position, where the prior is told something there."""
 
     def __init__(self, config: LabelConfig, width: int) -> None:
         super().__init__()
@@ -91,6 +91,21 @@ class LabelConditioner(nn.Module):
             self.total_length = nn.Embedding(config.timing_bins, width)
             self.absolute_position = nn.Embedding(config.timing_bins, width)
             self.relative_position = nn.Embedding(config.timing_bins, width)
+
+    @property
+    def adds(self) -> bool:
+        """Whether something is added at each position."""
+        return self.config.everywhere or self.config.timing_bins is not None
+
+    def added(
+        self, labels: LabelTensors, start: Float[Tensor, "batch width"], positions: int
+    ) -> Float[Tensor, "batch positions width"]:
+        """What is added at each of a window's positions, where `adds`: the timing, the start vector, or both."""
+        everywhere = start[:, None].expand(-1, positions, -1)
+        if self.config.timing_bins is None:
+            return everywhere
+        timing = self.timing(labels, positions)
+        return timing + everywhere if self.config.everywhere else timing
 
     def start(self, labels: LabelTensors) -> Float[Tensor, "batch width"]:
         """The artist's vector plus those of all genres given: it takes the place of the token before the first."""

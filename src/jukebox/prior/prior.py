@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from jukebox.config import PriorConfig
@@ -98,13 +98,20 @@ class Prior(TokenStack):
         self.output = None if config.tied_output else Linear(width, layout.vocabulary, bias=False)
 
     def forward(
-        self, codes: Codes, conditions: Conditions, *, wanted: Wanted = NOTHING, recompute: bool = False
+        self,
+        codes: Codes,
+        conditions: Conditions,
+        *,
+        hidden: Bool[Tensor, "batch codes"] | None = None,
+        wanted: Wanted = NOTHING,
+        recompute: bool = False,
     ) -> WindowOutput:
         """Logits at every position of a window whose codes are known, and the losses.
 
         Args:
             codes: the window's codes, 0 to codebook_size - 1; all of them, or as many as there are from its first.
             conditions: what the window is conditioned on.
+            hidden: codes that later positions are not shown; each is predicted all the same. None: all are shown.
             wanted: hidden states of layers and their attention to lyrics, to return as well.
             recompute: keep each block's input only and compute the block again for the gradient: less memory,
                 a third more time.
@@ -118,7 +125,10 @@ class Prior(TokenStack):
         conditioning = self.condition(conditions, len(codes), recompute=recompute)
         tokens = self.layout.tokens(codes, conditions.lyrics)
         conditioning = conditioning.first(tokens.shape[1])
-        inputs = self.transformer_inputs(before(tokens), all_positions(tokens), conditioning)
+        if hidden is not None:
+            hidden = before(F.pad(hidden, (self.layout.prefix, 0)))
+        embedded = self.inputs(before(tokens), all_positions(tokens), conditioning.start, hidden)
+        inputs = _plus(embedded, conditioning.added)
         output = self.transformer(
             inputs, encoded_lyrics=conditioning.encoded_lyrics, wanted=wanted, recompute=recompute
         )
@@ -152,9 +162,8 @@ class Prior(TokenStack):
     def empty_conditioning(self, slots: int) -> Conditioning:
         """The conditions of `slots` windows of which nothing is known yet, without what a transformer keeps."""
         config, start = self.config, self.token_embedding.weight.new_zeros(slots, self.config.transformer.width)
-        timed = config.labels is not None and config.labels.timing_bins is not None
         added = encoded = None
-        if timed or self.upsampler is not None:
+        if (self.labels is not None and self.labels.adds) or self.upsampler is not None:
             added = start.new_zeros(slots, config.transformer.context, start.shape[1])
         if self.lyrics_encoder is not None:
             assert config.lyrics is not None
@@ -209,7 +218,8 @@ class Prior(TokenStack):
         steps = torch.arange(previous.shape[1], device=previous.device)
         positions = state.transformer.positions[:, None] + steps
         conditioning = state.conditioning.at(positions)
-        inputs, added = self.transformer_inputs(previous, positions, conditioning), conditioning.added
+        added = conditioning.added
+        inputs = _plus(self.inputs(previous, positions, conditioning.start), added)
         empty = rows_for(len(previous)) - len(previous) if previous.shape[1] == 1 else 0
         if empty:
             inputs = F.pad(inputs, (0, 0, 0, 0, 0, empty))
@@ -248,8 +258,8 @@ class Prior(TokenStack):
         else:
             assert conditions.labels is not None
             start = self.labels.start(conditions.labels)
-            if self.labels.config.timing_bins is not None:
-                added = self.labels.timing(conditions.labels, context)
+            if self.labels.adds:
+                added = self.labels.added(conditions.labels, start, context)
         if self.upsampler is not None:
             assert conditions.codes_above is not None
             above = self.upsampler(conditions.codes_above, recompute=recompute)
@@ -259,10 +269,6 @@ class Prior(TokenStack):
         if added is not None and prefix > 0:
             added = F.pad(added, (0, 0, prefix, 0))  # nothing is added to the lyrics
         return Conditioning(start=start, added=added, encoded_lyrics=encoded)
-
-    def transformer_inputs(self, previous: Tokens, positions: Positions, conditioning: Conditioning) -> Hidden:
-        """What enters the transformer: embeddings of the tokens before and of the positions, and the conditioning."""
-        return _plus(self.inputs(previous, positions, conditioning.start), conditioning.added)
 
     def _logits(self, hidden: Hidden, added: Hidden | None) -> Logits:
         if self.config.recondition:

@@ -1,7 +1,7 @@
 """Token and position tables and the transformer over them: what a prior and a lyrics encoder have in common."""
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from jukebox.config import TransformerConfig
@@ -24,7 +24,11 @@ class TokenStack(nn.Module):
         self.transformer = Transformer(config, prefix=prefix)
 
     def inputs(
-        self, previous: Tokens, positions: Positions, start: Float[Tensor, "batch width"]
+        self,
+        previous: Tokens,
+        positions: Positions,
+        start: Float[Tensor, "batch width"],
+        hidden: Bool[Tensor, "batch positions"] | None = None,
     ) -> Float[Tensor, "batch positions width"]:
         """The embedding of the token before each position, and of the position itself.
 
@@ -32,12 +36,16 @@ class TokenStack(nn.Module):
             previous: the token before each position; ignored at position 0, where `start` takes its place.
             positions: where that is, for each item or for all.
             start: stands for the token before the first.
+            hidden: tokens of `previous` that nothing stands for; None for none.
         """
-        tokens = torch.where((positions == 0)[..., None], start[:, None], self.token_embedding(previous))
+        embedded = self.token_embedding(previous)
+        if hidden is not None:
+            embedded = embedded.masked_fill(hidden[..., None], 0.0)
+        tokens = torch.where((positions == 0)[..., None], start[:, None], embedded)
         return tokens if self.position_embedding is None else tokens + self.position_embedding(positions)
 
 
-def before(tokens: Tokens) -> Tokens:
+def before(tokens: Tensor) -> Tensor:
     """The token before each; 0, which nobody looks at, before the first."""
     return torch.nn.functional.pad(tokens[:, :-1], (1, 0))
 

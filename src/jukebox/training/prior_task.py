@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from jukebox.checkpoints import store
@@ -21,12 +21,13 @@ from jukebox.prior.prior import NOTHING, Prior
 from jukebox.prior.transformer import Wanted
 from jukebox.training.finetune import merged_tensors
 from jukebox.training.randomness import generator_for
-from jukebox.training.recipe import AlignmentConfig, PriorRecipe
+from jukebox.training.recipe import AlignmentConfig, HidingConfig, PriorRecipe
 from jukebox.training.task import Loss, Sound
 from jukebox.training.workers import Workers
 
 Codes = Int64[Tensor, "batch codes"]
 Sung = Int64[Tensor, "*batch codes 2"]
+Hidden = Bool[Tensor, "batch codes"]
 
 
 @runtime_checkable
@@ -65,13 +66,18 @@ class PriorStep(nn.Module):
             self.wanted = Wanted(attention=frozenset(self.layers), head=model.config.alignment_head()[1])
 
     def forward(
-        self, codes: Codes, conditions: Conditions, sung: Sung | None = None, recompute: bool = False
+        self,
+        codes: Codes,
+        conditions: Conditions,
+        sung: Sung | None = None,
+        hidden: Hidden | None = None,
+        recompute: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The total loss, and what it was made of: bits, and the share of windows in which something is sung.
 
-        `sung` is needed where attention is aligned.
+        `sung` is needed where attention is aligned; `hidden` codes are not shown to those after them.
         """
-        output = self.model(codes, conditions, wanted=self.wanted, recompute=recompute)
+        output = self.model(codes, conditions, hidden=hidden, wanted=self.wanted, recompute=recompute)
         losses = output.losses
         total, parts = losses.total, {"music_bits": losses.music}
         if self.model.config.lyrics is not None:
@@ -132,7 +138,14 @@ class PriorTask:
         codes = torch.stack([item.codes for item in items]).to(self.device)
         conditions = self.conditions(items, first if training else None)
         sung = None if self.recipe.alignment is None else self._sung(items, conditions)
-        total, parts = self.module(codes, conditions, sung, self.recipe.run.recompute and training)
+        hidden = None
+        if training and self.recipe.hiding is not None:
+            seed, context = self.recipe.run.seed, codes.shape[1]
+            drawn = [
+                hide(self.recipe.hiding, context, generator_for(seed, "hide", first + i)) for i in range(len(items))
+            ]
+            hidden = torch.stack(drawn).to(self.device)
+        total, parts = self.module(codes, conditions, sung, hidden, self.recipe.run.recompute and training)
         return Loss(total=total, metrics={name: value.detach() for name, value in parts.items()})
 
     def finish(self, step: int, workers: Workers) -> dict[str, float]:
@@ -193,6 +206,15 @@ class PriorTask:
         sung = torch.stack([item.sung for item in items]).to(self.device)
         hidden = (conditions.lyrics == PADDING_TOKEN).all(1)
         return sung.masked_fill(hidden[:, None, None], -1)
+
+
+def hide(config: HidingConfig, codes: int, generator: torch.Generator) -> Bool[Tensor, " codes"]:
+    """Which of a window's codes are hidden from those after them: one stretch, or none."""
+    chance, length, place = torch.rand(3, generator=generator).tolist()
+    count = round(length * config.longest * codes) if chance < config.windows else 0
+    first = round(place * (codes - count))
+    positions = torch.arange(codes)
+    return (first <= positions) & (positions < first + count)
 
 
 def _item(conditions: Conditions, index: int) -> Conditions:

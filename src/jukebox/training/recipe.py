@@ -187,6 +187,27 @@ class AlignmentConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HidingConfig(Config):
+    """Windows of which the prior does not see everything that came before, so that it learns to need its conditions.
+
+    What has been written says most about what follows, and a prior that always sees it hardly learns what artist, genre
+    and lyrics say. In some windows one stretch of codes is hidden from the positions after them; these codes are
+    predicted all the same.
+
+    Args:
+        windows: how many of all windows.
+        longest: of a stretch, as a share of the window; every length up to it is equally likely, and so is its place.
+    """
+
+    windows: float
+    longest: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.windows <= 1, self, "windows", "a share, 0 to 1")
+        require(0 < self.longest <= 1, self, "longest", "a share above 0, at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriorRecipe(Recipe):
     """Training of a prior.
 
@@ -196,12 +217,14 @@ class PriorRecipe(Recipe):
         embed_codebooks: begin the tables of codes as features of the VQ-VAE's vectors, near where these are near, with
             this standard deviation; None for random tables. It saves a new prior most of its first steps.
         alignment: also teach one head which word is being sung; None for not.
+        hiding: hide some of the codes from those after them; None for not.
     """
 
     model: PriorConfig | None = None
     vqvae: str | None = None
     embed_codebooks: float | None = None
     alignment: AlignmentConfig | None = None
+    hiding: HidingConfig | None = None
 
     def __post_init__(self) -> None:
         _one_origin(self)
