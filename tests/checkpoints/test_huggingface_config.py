@@ -36,6 +36,9 @@ def test_what_the_layout_cannot_express_is_refused():
         huggingface_config.model_values(cases.VQVAE, [prior])
     with pytest.raises(CheckpointError, match="one switch for both"):
         huggingface_config.model_values(cases.VQVAE, [dataclasses.replace(cases.joint_top(), recondition=False)])
+    labels = dataclasses.replace(cases.joint_top().labels, everywhere=True)
+    with pytest.raises(CheckpointError, match=r"labels\.everywhere=True, which the published layouts do not know"):
+        huggingface_config.model_values(cases.VQVAE, [dataclasses.replace(cases.joint_top(), labels=labels)])
 
 
 def test_unknown_attention_is_named():

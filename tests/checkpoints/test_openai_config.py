@@ -62,3 +62,6 @@ def test_what_the_original_cannot_express_is_refused():
         transformer = dataclasses.replace(cases.joint_top().transformer, heads=1, **change)
         with pytest.raises(CheckpointError, match="published layouts do not know"):
             openai_config.prior_hps(dataclasses.replace(cases.joint_top(), transformer=transformer))
+    labels = dataclasses.replace(cases.joint_top().labels, everywhere=True)
+    with pytest.raises(CheckpointError, match=r"labels\.everywhere=True, which the published layouts do not know"):
+        openai_config.prior_hps(dataclasses.replace(cases.joint_top(), labels=labels))

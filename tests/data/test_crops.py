@@ -1,5 +1,6 @@
 """Crops of sound: a function of seed and index alone, exact, never silent."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,27 @@ def test_a_crop_depends_on_seed_and_index_alone(songs: Dataset) -> None:
         assert a.sound.abs().max() > 1e-3  # song 1 is silent for longer than a crop
     other = AudioCrops(songs, CropConfig(length_samples=3000, seed=6), None)
     assert any(not torch.equal(other.take(i).sound, forwards[i].sound) for i in range(4))
+
+
+def test_a_share_of_crops_begins_where_something_is_first_heard(songs: Dataset) -> None:
+    config = CropConfig(length_samples=3000, seed=5)
+    plain = AudioCrops(songs, config, None)
+    firsts = {}
+    for crop in (plain.take(index) for index in range(40 * len(plain))):
+        firsts[crop.song.key] = min(crop.start_samples, firsts.get(crop.song.key, crop.start_samples))
+    always = AudioCrops(songs, dataclasses.replace(config, beginnings=1.0), None)
+    epoch = [always.take(index) for index in range(len(always))]
+    assert {crop.song.key for crop in epoch} == set(firsts)
+    # Forty draws of every slot come near the first start of each, but not before it.
+    assert all(crop.start_samples <= firsts[crop.song.key] <= crop.start_samples + 1000 for crop in epoch)
+    assert all(crop.sound.abs().max() > 1e-3 for crop in epoch)
+    some = AudioCrops(songs, dataclasses.replace(config, beginnings=0.5), None)
+    starts = {crop.song.key: crop.start_samples for crop in epoch}
+    drawn = [some.take(index) for index in range(10 * len(some))]
+    share = sum(crop.start_samples == starts[crop.song.key] for crop in drawn) / len(drawn)
+    assert 0.35 < share < 0.65
+    with pytest.raises(ConfigError, match=r"beginnings is 1\.5; expected a share"):
+        CropConfig(beginnings=1.5)
 
 
 def test_an_epoch_has_every_slot_once_in_a_new_order(songs: Dataset) -> None:

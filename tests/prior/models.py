@@ -43,7 +43,14 @@ UPSAMPLER = _config(
     labels=LabelConfig(artists=7, genres=5, genre_slots=2),
     upsampler=UpsamplerConfig(steps=2, stride=2, width=4, depth=2),
 )
-ALL = {"unlabelled": UNLABELLED, "joint": JOINT, "encoder": ENCODER, "upsampler": UPSAMPLER}
+EVERYWHERE = _config("RC", labels=LabelConfig(artists=7, genres=5, genre_slots=2, everywhere=True))
+ALL = {
+    "unlabelled": UNLABELLED,
+    "joint": JOINT,
+    "encoder": ENCODER,
+    "upsampler": UPSAMPLER,
+    "everywhere": EVERYWHERE,
+}
 
 
 def build(config: PriorConfig, seed: int = 0) -> Prior:

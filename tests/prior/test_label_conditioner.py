@@ -101,6 +101,22 @@ def test_without_bins_there_are_no_tables() -> None:
     assert [name for name, _ in module.named_parameters()] == ["artist.weight", "genre.weight"]
 
 
+@pytest.mark.parametrize("timed", [True, False])
+def test_labels_everywhere_are_the_start_vector_beside_the_timing(timed: bool) -> None:
+    bins = {} if timed else {"timing_bins": None, "min_duration_s": None, "max_duration_s": None}
+    labels = label_tensors([tokens(), tokens(total=5000)], CONFIG)
+    here, everywhere = (
+        LabelConditioner(dataclasses.replace(CONFIG, everywhere=where, **bins), 4) for where in (False, True)
+    )
+    everywhere.load_state_dict(here.state_dict())
+    start = here.start(labels)
+    assert (here.adds, everywhere.adds) == (timed, True)
+    timing = here.timing(labels, 3) if timed else torch.zeros(2, 3, 4)
+    assert torch.equal(everywhere.added(labels, start, 3), timing + start[:, None])
+    if timed:
+        assert torch.equal(here.added(labels, start, 3), timing)
+
+
 @pytest.mark.parametrize(
     ("label", "sentence"),
     [

@@ -84,6 +84,23 @@ def test_a_code_changes_only_what_follows(config: PriorConfig) -> None:
 
 
 @KINDS
+def test_hidden_codes_change_nothing_after_them(config: PriorConfig) -> None:
+    prior, codes, conditions = models.build(config), models.codes(), models.conditions(config)
+    hidden = torch.zeros_like(codes, dtype=torch.bool)
+    hidden[0, 3:7] = True
+    changed = torch.where(hidden, (codes + 1) % config.codebook_size, codes)
+    first, second, shown = (
+        prior(given, conditions, hidden=hide).logits
+        for given, hide in ((codes, hidden), (changed, hidden), (codes, None))
+    )
+    assert torch.equal(first, second)
+    assert torch.equal(first[1], shown[1])
+    begin = prior.layout.prefix + 4  # what follows the first hidden one
+    assert torch.equal(first[0, :begin], shown[0, :begin])
+    assert not torch.isclose(first[0, begin:], shown[0, begin:]).all(1).any()
+
+
+@KINDS
 def test_every_condition_and_every_parameter_matters(config: PriorConfig) -> None:
     prior, given = models.build(config), models.conditions(config, batch=8)
     prior(models.codes(batch=8), given).losses.total.backward()

@@ -24,7 +24,7 @@ from jukebox.prior.initialise import new_prior
 from jukebox.training.loop import RunFolder, Sources, Trainer
 from jukebox.training.optim import LearningRateSchedule, OptimizerConfig
 from jukebox.training.prior_task import PriorTask, Words
-from jukebox.training.recipe import AlignmentConfig, DataConfig, PriorRecipe, RunConfig, VqvaeRecipe
+from jukebox.training.recipe import AlignmentConfig, DataConfig, HidingConfig, PriorRecipe, RunConfig, VqvaeRecipe
 from jukebox.training.shard import place
 from jukebox.training.vqvae_task import VqvaeTask, bandwidth_of
 from jukebox.training.workers import ALONE, Workers
@@ -146,10 +146,12 @@ def prior_trainer(
     config: PriorConfig = PRIOR_CONFIG,
     optimizer: OptimizerConfig = OPTIMIZER,
     alignment: AlignmentConfig | None = None,
+    hiding: HidingConfig | None = None,
     **changes: Any,
 ) -> Trainer:
     run = run_config(**changes)
-    recipe = PriorRecipe(data=DATA, model=config, optimizer=optimizer, alignment=alignment, schedule=SCHEDULE, run=run)
+    parts = {"optimizer": optimizer, "alignment": alignment, "hiding": hiding}
+    recipe = PriorRecipe(data=DATA, model=config, schedule=SCHEDULE, run=run, **parts)
     prior = new_prior(config, torch.Generator().manual_seed(recipe.run.seed))
     task = PriorTask(prior, recipe, Words(), "", workers.device)
     place(task.module, recipe.run, workers)

@@ -185,6 +185,7 @@ def _prior_values(config: PriorConfig, vqvae: VqvaeConfig, priors: Sequence[Prio
             "the Hugging Face layout has one switch for both: keep it in our own format."
         )
     lyrics, labels = config.lyrics, config.labels
+    refuse_new_options(config.transformer, labels)
     values = {
         "model_type": "jukebox_prior",
         "level": place,

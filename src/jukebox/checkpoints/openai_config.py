@@ -218,6 +218,7 @@ def prior_hps(config: PriorConfig) -> dict[str, Any]:
         "single_enc_dec": lyrics is not None and lyrics.encoder is None,
         "prime_loss_fraction": lyrics.loss_weight if lyrics else 0.0,
     }
+    orders.refuse_new_options(config.transformer, labels)
     hps |= _transformer_hps(config.transformer, "prior_", "")
     if lyrics is not None:
         hps |= {"n_vocab": lyrics.vocabulary}

@@ -1,6 +1,6 @@
 """The original's numbered attention orders as pattern letters, and back (facts 3.1; letters in `config`)."""
 
-from jukebox.config import TransformerConfig
+from jukebox.config import LabelConfig, TransformerConfig
 from jukebox.errors import CheckpointError
 
 _THIRDS = "RCP" * 16
@@ -55,8 +55,13 @@ def order(attention: str) -> int:
     )
 
 
-def refuse_new_options(config: TransformerConfig) -> None:
+def refuse_new_options(config: TransformerConfig, labels: LabelConfig | None = None) -> None:
     """Raise CheckpointError for options of new models, which no published layout has a name for."""
+    if labels is not None and labels.everywhere:
+        raise CheckpointError(
+            "The prior has labels.everywhere=True, which the published layouts do not know; "
+            "this model can be kept in our own format only."
+        )
     if config.position != "learned" or config.query_key_norm:
         raise CheckpointError(
             f"The prior has position={config.position!r} and query_key_norm={config.query_key_norm}, which the "

@@ -80,7 +80,7 @@ def _total_range_samples(config: LabelConfig) -> tuple[float, float]:
 
 
 class LabelConditioner(nn.Module):
-    """The start vector of artist and genres; what is added at each position, where the prior is told something there."""
+    """The start vector of artist and genres, and what is added at each position of what the prior is told there."""
 
     def __init__(self, config: LabelConfig, width: int) -> None:
         super().__init__()

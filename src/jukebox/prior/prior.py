@@ -18,7 +18,7 @@ from jukebox.prior.label_conditioner import LabelConditioner
 from jukebox.prior.losses import PriorLosses, bits, weighted
 from jukebox.prior.lyrics import LyricsEncoder, TokenLayout
 from jukebox.prior.step import rows_for
-from jukebox.prior.token_stack import Positions, Tokens, TokenStack, all_positions, before
+from jukebox.prior.token_stack import Tokens, TokenStack, all_positions, before
 from jukebox.prior.transformer import TransformerOutput, Wanted
 from jukebox.prior.upsample_conditioner import UpsampleConditioner
 
