@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jukebox.cli.progress import progress
 from jukebox.cli.recording import load_model
-from jukebox.cli.results import write_results
+from jukebox.cli.results import parts_of, write_results
 from jukebox.cli.songs import sound_of
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ def recognise(arguments: argparse.Namespace) -> None:
     wanted = _generated(arguments.songs, arguments.by)
     names = {song.key: _name(song, arguments.by) for song in dataset.songs}
     model = None if arguments.model is None else load_model(arguments)
+    parts = parts_of(arguments, model)
 
     def clips(split: "Split") -> dict[str, Embedded]:
         """The recordings of a split, and as they come out of each level of the model."""
         choice = Choice(most=arguments.clips, seed=arguments.seed, split=split)
-        found = {"recordings": embed_dataset(dataset, choice, progress)}
+        found = {"recordings": embed_dataset(dataset, choice, progress, parts.within(split))}
         if model is not None:
-            through = embed_reconstructions(model, dataset, choice, progress)
+            through = embed_reconstructions(model, dataset, choice, progress, parts.within(f"{split} reconstructed"))
             found |= {f"recordings, {level}": embedded for level, embedded in through.items()}
         return found
 
@@ -51,7 +52,7 @@ def recognise(arguments: argparse.Namespace) -> None:
     for name, held_out in clips("validation").items():
         listen(name, held_out.embeddings, [names[key] for key in held_out.songs])
     if wanted:
-        found = embed_files(list(wanted), dataset.sample_rate, progress)
+        found = embed_files(list(wanted), dataset.sample_rate, progress, parts=parts.within("generated"))
         listen("generated songs", found.embeddings, [wanted[Path(path)] for path in found.songs])
     print(f"{'clips of 5 s from':<28}  clips   right  times chance")
     for name, row in rows.items():
@@ -59,6 +60,7 @@ def recognise(arguments: argparse.Namespace) -> None:
     print(f"{len(recogniser.names)} names ({arguments.by}) learnt from {len(embeddings)} other clips.")
     print(f"Embedding: {EMBEDDING}.")
     write_results(arguments, {"by": arguments.by, "names": list(recogniser.names), "rows": rows})
+    parts.remove()
 
 
 def _name(song: "Song", by: str) -> str:

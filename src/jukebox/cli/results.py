@@ -34,7 +34,8 @@ def parts_of(arguments: argparse.Namespace, model: "nn.Module | None") -> "Parts
     from jukebox.evaluation.parts import Parts
 
     facts = {name: value for name, value in vars(arguments).items() if name not in _FREE}
-    return Parts.of(arguments.output, facts, model, [arguments.data, *getattr(arguments, "others", ())])
+    others = [path for name in ("others", "songs") for path in getattr(arguments, name, ())]
+    return Parts.of(arguments.output, facts, model, [arguments.data, *others])
 
 
 def write_results(arguments: argparse.Namespace, results: Mapping[str, Any]) -> Path | None:

@@ -35,7 +35,7 @@ RECIPE = "recipe.yaml"
 _FREE = ("run.steps", "run.micro_batch", "run.recompute", "run.compile", "run.save_every_steps", "run.keep")
 _FREE += ("run.log_every_steps", "run.evaluate_every_steps", "run.evaluate_windows", "run.sample_every_steps")
 _FREE += ("run.most_skipped", "run.loader_threads", "data.path", "vqvae", "schedule", "optimizer.learning_rate")
-_FREE += ("alignment",)
+_FREE += ("alignment", "hiding")
 
 
 def vqvae_trainer(recipe: VqvaeRecipe, folder: RunFolder, workers: Workers, say: Say) -> Trainer:
