@@ -16,8 +16,11 @@ from jukebox.data.collection import timed_texts, write_names, write_songs
 from jukebox.data.prepare import PrepareConfig, prepare
 from jukebox.data.shards import Tokens
 from jukebox.data.tokenize import TokenizeConfig, tokenize
+from jukebox.labels.labels import Labels
 from jukebox.prior.initialise import new_prior
+from jukebox.sampling.request import SongRequest
 from tests import commands
+from tests.audio.sounds import chord, save, sine
 from tests.data.collections import RATE, music, save_tiny
 
 
@@ -71,6 +74,11 @@ def run(folder: Path, *words: object) -> dict:
     values = json.loads((folder / "out" / f"{what}.json").read_text())
     assert values["what"] == what
     return values["results"]
+
+
+def run_without_plots(folder: Path, *words: object) -> dict:
+    assert main(["evaluate", *map(str, words), "-o", str(folder / "out")]) == 0
+    return json.loads((folder / "out" / f"{words[0]}.json").read_text())["results"]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -133,24 +141,29 @@ def test_alignment_and_lies(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "knows of no window in which words enough are sung" in refusal
 
 
-@pytest.mark.parametrize("what", ["likelihood", "reconstruction", "codebook", "distribution"])
-def test_a_killed_evaluation_goes_on(what: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["likelihood", "reconstruction", "codebook", "distribution", "artists"])
+def test_a_killed_evaluation_goes_on(
+    what: str, folder: Path, choir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second run computes only what the first one has not, and gives what an unbroken one gives."""
-    # What is called again and again, the call in which it is killed, and the calls that are left (of 12, 9, 3 and 20).
+    # What is called again and again, the call in which it is killed, and the calls left (of 12, 9, 3, 20 and 26).
     module, name, limit, left = {
         "likelihood": ("jukebox.evaluation.likelihood", "window_bits", 8, 5),
         "reconstruction": ("jukebox.evaluation.reconstruction", "measure", 8, 3),
         "codebook": ("jukebox.evaluation.codebook_use", "count_crop", 2, 2),
         "distribution": ("jukebox.evaluation.collections", "embed", 15, 6),
+        "artists": ("jukebox.evaluation.collections", "embed", 20, 7),
     }[what]
     usual, calls = getattr(importlib.import_module(module), name), 0
-    data = folder / ("tokens" if what == "likelihood" else "dataset")
+    data = choir / "dataset" if what == "artists" else folder / ("tokens" if what == "likelihood" else "dataset")
     count = {
         "likelihood": ("--windows", 3, "--ngram-codes", 0),
         "distribution": ("--clips", 4),
+        "artists": ("--clips", 1000),
     }.get(what, ("--segments", 3))
-    others = [folder / "music"] if what == "distribution" else []
-    words = ["evaluate", what, data, *others, "--model", folder / "model", *count, "--split", "all", "--no-plots"]
+    others = {"distribution": [folder / "music"], "artists": [choir / "true"]}.get(what, [])
+    model = [] if what == "artists" else ["--model", folder / "model"]
+    words = ["evaluate", what, data, *others, *model, *count, "--split", "all", "--no-plots"]
 
     def evaluate(output: Path) -> dict:
         assert main([*map(str, words), "-o", str(output)]) == 0
@@ -170,6 +183,41 @@ def test_a_killed_evaluation_goes_on(what: str, folder: Path, tmp_path: Path, mo
     assert evaluate(tmp_path / "parts") == expected
     assert calls - first <= left  # what was under way is lost
     assert [path.name for path in (tmp_path / "parts").iterdir()] == [f"{what}.json"]
+
+
+@pytest.fixture(scope="module")
+def choir(folder: Path) -> Path:
+    """Two singers, one high and one low; a session in which each sings, and one in which their names are exchanged."""
+    path, length = folder / "choir", 6 * RATE
+    (path / "music").mkdir(parents=True)
+    lines = []
+    for k in range(24):
+        singer, pitch = ("high", 1400) if k % 2 else ("low", 300)
+        sound = 0.3 * sine(pitch + 7 * k, RATE, length) + 0.01 * chord(1, length, RATE, seed=k)
+        save(path / "music" / f"{k}.flac", sound, RATE)
+        lines.append({"path": f"{k}.flac", "title": f"{k}", "artist": singer, "genre": "choir"})
+    (path / "music" / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    prepare(path / "music", path / "dataset", PrepareConfig(sample_rate=RATE, validation=0.4))
+    for name, singers in (("true", ("low", "high")), ("exchanged", ("high", "low"))):
+        request = SongRequest(seconds=6.0, songs=tuple(Labels(artist=singer) for singer in singers))
+        (path / name).mkdir()
+        (path / name / "request.yaml").write_text(request.to_yaml())
+        for number in (1, 2):
+            shutil.copy(path / "music" / f"{number - 1}.flac", path / name / f"song_{number}.flac")
+    return path
+
+
+def test_artists_are_heard_also_through_a_model(folder: Path, choir: Path) -> None:
+    words = ("artists", choir / "dataset", choir / "true", "--no-plots")
+    rows = run_without_plots(folder, *words)["rows"]
+    assert list(rows) == ["recordings", "generated songs"]
+    assert [row["right"] for row in rows.values()] == [1.0, 1.0]
+    assert rows["generated songs"] == {"clips": 2, "right": 1.0, "times_chance": 2.0}
+    words = ("artists", choir / "dataset", choir / "exchanged", "--model", folder / "model", "--no-plots")
+    rows = run_without_plots(folder, *words)["rows"]
+    assert list(rows) == ["recordings", *(f"recordings, level {level}" for level in range(3)), "generated songs"]
+    assert rows["recordings"]["right"] == 1.0
+    assert rows["generated songs"]["right"] == 0.0
 
 
 def test_distribution(folder: Path) -> None:
