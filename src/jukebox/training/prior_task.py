@@ -18,6 +18,7 @@ from jukebox.prior.conditions import Conditions, conditions_of, drop
 from jukebox.prior.label_conditioner import LabelTensors
 from jukebox.prior.losses import alignment_bits
 from jukebox.prior.prior import NOTHING, Prior
+from jukebox.prior.token_stack import before
 from jukebox.prior.transformer import Wanted
 from jukebox.training.finetune import merged_tensors
 from jukebox.training.randomness import generator_for
@@ -137,7 +138,6 @@ class PriorTask:
         """Bits per token; what is hidden of a window depends on its number alone."""
         codes = torch.stack([item.codes for item in items]).to(self.device)
         conditions = self.conditions(items, first if training else None)
-        sung = None if self.recipe.alignment is None else self._sung(items, conditions)
         hidden = None
         if training and self.recipe.hiding is not None:
             seed, context = self.recipe.run.seed, codes.shape[1]
@@ -145,6 +145,7 @@ class PriorTask:
                 hide(self.recipe.hiding, context, generator_for(seed, "hide", first + i)) for i in range(len(items))
             ]
             hidden = torch.stack(drawn).to(self.device)
+        sung = None if self.recipe.alignment is None else self._sung(items, conditions, hidden)
         total, parts = self.module(codes, conditions, sung, hidden, self.recipe.run.recompute and training)
         return Loss(total=total, metrics={name: value.detach() for name, value in parts.items()})
 
@@ -200,12 +201,15 @@ class PriorTask:
             conditions = _together(parts)
         return conditions.to(self.device)
 
-    def _sung(self, items: Sequence[TokenItem], conditions: Conditions) -> Sung:
-        """What is sung at each code; nothing in windows whose lyrics are hidden."""
+    def _sung(self, items: Sequence[TokenItem], conditions: Conditions, hidden: Hidden | None) -> Sung:
+        """What is sung at each code; nothing in windows whose lyrics are hidden, nor where the code before is hidden.
+
+        Nobody can know there how far the singer has come: a head that is taught it all the same learns to guess.
+        """
         assert conditions.lyrics is not None
         sung = torch.stack([item.sung for item in items]).to(self.device)
-        hidden = (conditions.lyrics == PADDING_TOKEN).all(1)
-        return sung.masked_fill(hidden[:, None, None], -1)
+        untold = (conditions.lyrics == PADDING_TOKEN).all(1)[:, None]
+        return sung.masked_fill((untold if hidden is None else untold | before(hidden))[..., None], -1)
 
 
 def hide(config: HidingConfig, codes: int, generator: torch.Generator) -> Bool[Tensor, " codes"]:
