@@ -12,6 +12,7 @@ from torch import nn
 
 from jukebox import presets
 from jukebox.config import PriorConfig
+from jukebox.engines import KERNELS
 from jukebox.nn.memory import size_text
 from jukebox.nn.quantised import Linear4, Linear8, quantise
 from jukebox.nn.unallocated import unallocated
@@ -19,6 +20,7 @@ from jukebox.prior.prior import Prior
 from jukebox.sampling.fused import FusedStepper
 from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.kernels import linear
+from jukebox.sampling.kernels.dependent import can_depend
 from jukebox.sampling.kernels.linear import Matrix, Tiling
 from jukebox.sampling.placement import need
 from jukebox.sampling.stepper import CacheBits, PlainStepper, Stepper
@@ -33,7 +35,7 @@ PRECISIONS: tuple[tuple[str, int, CacheBits], ...] = (
     ("bf16", 16, 16), ("8 bit", 8, 16), ("4 bit", 4, 16), ("8 bit, caches 8", 8, 8),
 )  # fmt: skip
 
-Way = Literal["eager", "graph", "fused"]
+Way = Literal["eager", "graph", "fused", "dependent"]
 
 
 def config_of(name: str, smoke: bool) -> PriorConfig:
@@ -86,8 +88,11 @@ def step_seconds(
 ) -> float:
     """Median time of a step in the middle of a window, in launches of as many steps as the engine makes at most."""
     prior = random_prior(config, setting.device, dtype_of(setting), bits)
+    dependent = way == "dependent" and can_depend(setting.device)
     stepper: Stepper = (
-        FusedStepper(prior, slots, cache_bits=cache_bits) if way == "fused" else PlainStepper(prior, slots)
+        FusedStepper(prior, slots, cache_bits=cache_bits, dependent=dependent)
+        if way in KERNELS
+        else PlainStepper(prior, slots)
     )
     engine = GraphEngine(stepper, capture=False if way == "eager" else None)
     table, half = stepper.table, config.transformer.context // 2
@@ -135,12 +140,12 @@ def rows(setting: Setting) -> Iterator[Row]:
 
 
 def ways(setting: Setting) -> Iterator[Row]:
-    """The same steps eager, captured, and fused."""
+    """The same steps eager, captured, fused, and with kernels that begin while the one before still runs."""
     for name, slots in itertools.product(("upsampler", "1b_lyrics"), (1, 2) if setting.smoke else (1, 16)):
         config = config_of(name, setting.smoke)
         least, expected = step_limit(setting, config, slots, 16, 16)
         way: Way
-        for way in ("eager", "graph", "fused"):
+        for way in ("eager", "graph", *KERNELS):
             yield Row(
                 what=f"{name}, {slots} slots, {way}", unit="ms per step", limit=1e3 * least, needs_s=25,
                 expected=1e3 * expected if way == "fused" else None,

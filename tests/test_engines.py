@@ -30,6 +30,13 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match="runs on a GPU, not on cpu"):
         EngineSettings(engine="fused").on(CPU, top)
     monkeypatch.setattr(engines, "_no_kernels", lambda config: None)
+    for capability, reason in ((8, "capability 9 or more, cuda has 8"), (9, None)):
+        monkeypatch.setattr(engines, "_capability", lambda device, capability=capability: capability)
+        if reason is None:
+            assert EngineSettings(engine="dependent").on(GPU, top).caches(64) == 8
+        else:
+            with pytest.raises(ConfigError, match=reason):
+                EngineSettings(engine="dependent").on(GPU, top)
     monkeypatch.setattr(engines, "_has_bfloat16", lambda device: False)
     assert EngineSettings().on(GPU, top) == EngineSettings(engine="graph", precision="float32")
     monkeypatch.setattr(engines, "_has_bfloat16", lambda device: True)

@@ -36,7 +36,7 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engine",
-        choices=("auto", "reference", "processor", "graph", "fused"),
+        choices=("auto", "reference", "processor", "graph", "fused", "dependent"),
         default="auto",
         help="what computes codes (default: the fastest that can be used)",
     )

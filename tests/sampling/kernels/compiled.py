@@ -1,15 +1,17 @@
 """Compiles every kernel that the released priors launch, as for a card, on a machine that needs none.
 
-    python -m tests.sampling.kernels.compiled --arch 80 89 90
+    python -m tests.sampling.kernels.compiled --arch 80 89 90 90d
 
 Modules are on the meta device and launches are caught: what is compiled has the real shapes, types and constants. A
 kernel that needs more shared memory than its card has, or whose registers overflow into memory, would fail or crawl
-there; both are looked up here.
+there; both are looked up here. `90d` is 90 with kernels that begin while the one before still runs: in their assembly
+nothing that a step changes may be touched before the wait.
 """
 
 import argparse
 import itertools
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,7 +37,7 @@ class Launch:
     stages: int
 
 
-def launches() -> Iterator[Launch]:
+def launches(dependent: bool) -> Iterator[Launch]:
     """Those of a step, by prior, slots, precision of matrices and of caches; each only once."""
     from triton.runtime.jit import JITFunction
 
@@ -60,7 +62,7 @@ def launches() -> Iterator[Launch]:
                 prior = Prior(short).to(torch.bfloat16)
                 if bits != 16:
                     quantise(prior.transformer, bits)
-                stepper = FusedStepper(prior, slots, cache_bits=kept)
+                stepper = FusedStepper(prior, slots, cache_bits=kept, dependent=dependent)
                 stepper.step(stepper.table, 0, stepper.variant(0, False, False))
     finally:
         JITFunction.run = usual
@@ -81,8 +83,8 @@ def _launch(function: Any, arguments: tuple[Any, ...], words: dict[str, Any]) ->
     return Launch(function, tuple(types), tuple(constants), bound.get("num_warps", 4), bound.get("num_stages", 3))
 
 
-def compiled(launch: Launch, architecture: int) -> tuple[int, int, int]:
-    """Shared memory in bytes, registers of a thread, and bytes that overflow from them."""
+def compiled(launch: Launch, architecture: int) -> tuple[int, int, int, str | None]:
+    """Shared memory in bytes, registers of a thread, bytes that overflow from them; what is wrong with its waits."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -100,12 +102,31 @@ def compiled(launch: Launch, architecture: int) -> tuple[int, int, int]:
         source, GPUTarget("cuda", architecture, 32), {"num_warps": launch.warps, "num_stages": launch.stages}
     )
     registers, local = _usage(made.asm["cubin"])
-    return made.metadata.shared, registers, local
+    wrong = wrong_waits(made.asm["ptx"], dict(launch.constants)["DEPENDENT"])
+    return made.metadata.shared, registers, local, wrong
+
+
+def wrong_waits(ptx: str, dependent: bool) -> str | None:
+    """What is wrong with a kernel's waits for the one before, in words; None where nothing is.
+
+    A kernel has one, on its way whatever it does; before it are no branch and no access to memory but to the kernel's
+    own arguments, and prefetches. A kernel that is launched as usual has none.
+    """
+    lines = [line.strip() for line in ptx.splitlines()]
+    waits = [index for index, line in enumerate(lines) if line.startswith("griddepcontrol.wait")]
+    begins = [line for line in lines if line.startswith("griddepcontrol.launch_dependents")]
+    if not dependent:
+        return "it waits, though nothing was launched early" if waits or begins else None
+    if len(waits) != 1 or len(begins) != 1:
+        return f"{len(waits)} waits, {len(begins)} times the next may begin"
+    codes = [re.match(r"(?:\{\s*)?(?:@!?%\w+\s+)?([a-z][\w.:]*)", line) for line in lines[: waits[0]]]
+    touching = ("ld.", "st.", "atom", "red", "cp.", "bra", "mbarrier")
+    early = [code[1] for code in codes if code is not None and code[1].startswith(touching)]
+    early = [code for code in early if not code.startswith("ld.param")]
+    return f"before the wait: {', '.join(early)}" if early else None
 
 
 def _usage(cubin: bytes) -> tuple[int, int]:
-    import re
-
     import triton
 
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
@@ -122,16 +143,19 @@ def main(arguments: list[str] | None = None, show: Callable[[str], None] = print
     """Compile all; exit 1 when one does not fit."""
     os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arch", type=int, nargs="+", choices=tuple(SHARED), default=[90])
+    names = (*(str(architecture) for architecture in SHARED), "90d")
+    parser.add_argument("--arch", nargs="+", choices=names, default=["90", "90d"])
     options = parser.parse_args(arguments)
     failed = total = 0
-    for architecture, launch in itertools.product(options.arch, launches()):
-        shared, registers, local = compiled(launch, architecture)
-        fits = shared <= SHARED[architecture] * 1024 and local == 0
-        total, failed = total + 1, failed + (not fits)
-        if not fits:
-            show(f"sm_{architecture} {launch.function.__name__}: {shared} B shared, {registers} registers, "
-                 f"{local} B overflow; {dict(launch.constants)}")  # fmt: skip
+    for name in options.arch:
+        architecture = int(name.removesuffix("d"))
+        for launch in launches(name.endswith("d")):
+            shared, registers, local, wrong = compiled(launch, architecture)
+            fits = shared <= SHARED[architecture] * 1024 and local == 0 and wrong is None
+            total, failed = total + 1, failed + (not fits)
+            if not fits:
+                show(f"sm_{name} {launch.function.__name__}: {shared} B shared, {registers} registers, "
+                     f"{local} B overflow, waits: {wrong or 'right'}; {dict(launch.constants)}")  # fmt: skip
     show(f"{total - failed} kernels fit, {failed} do not")
     return 1 if failed or not total else 0
 

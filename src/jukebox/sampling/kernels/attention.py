@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from jukebox.sampling.kernels.dependent import launched, wait_for_the_kernel_before
 from jukebox.sampling.kernels.rules import over, read_run, write_slot
 
 
@@ -67,6 +68,7 @@ def attention(
     *,
     heads: Heads | None = None,
     block: int | None = None,
+    dependent: bool = False,
 ) -> None:
     """Launch the attention of every row.
 
@@ -80,6 +82,7 @@ def attention(
         rule: constants of the pattern.
         heads: what is done to the queries first.
         block: keys that are read at once; fewer for wide heads, whose registers would overflow.
+        dependent: begins while the kernel before still runs.
     """
     rows, count, splits, width = parts.values.shape
     more = heads or Heads()
@@ -88,6 +91,7 @@ def attention(
         width**-0.5, queries.stride(0),
         **rule, HEADS=count, WIDTH=width, SPLITS=splits, EPS=more.eps, ROTARY=more.rotary,
         BLOCK_S=block or (32 if width <= 256 else 16), BLOCK_D=triton.next_power_of_2(width), num_warps=4, num_stages=2,
+        **launched(dependent),
     )  # fmt: skip
 
 
@@ -97,9 +101,10 @@ def attention_kernel(
     queries, cache, scales, positions, out, parts, stats, ended, gain, factor, stride,
     RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
     EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, EPS: tl.constexpr,
-    ROTARY: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr,
+    ROTARY: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     """See `attention`."""
+    wait_for_the_kernel_before(DEPENDENT)
     item, split = tl.program_id(0), tl.program_id(1)
     row, head = (item // HEADS).to(tl.int64), item % HEADS
     position = tl.load(positions + row)
@@ -190,6 +195,8 @@ def store_pairs(
     positions: Tensor,
     rule: dict[str, Any],
     heads: Heads | None = None,
+    *,
+    dependent: bool = False,
 ) -> None:
     """Write the keys and values of every row into a cache: of 8 bits, or when something is done to the keys first.
 
@@ -200,12 +207,13 @@ def store_pairs(
         positions: of the keys.
         rule: constants of the pattern.
         heads: what is done to the keys first.
+        dependent: begins while the kernel before still runs.
     """
     rows, _, _, count, width = cache.shape
     more = heads or Heads()
     over(store_pairs_kernel, rows, 2 * count)(
         made, cache, scales, positions, more.key_gain, **rule, HEADS=count, WIDTH=width, EPS=more.eps,
-        ROTARY=more.rotary, BLOCK_D=triton.next_power_of_2(width),
+        ROTARY=more.rotary, BLOCK_D=triton.next_power_of_2(width), **launched(dependent),
     )  # fmt: skip
 
 
@@ -215,9 +223,10 @@ def store_pairs_kernel(
     made, cache, scales, positions, gain,
     RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
     EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, EPS: tl.constexpr, ROTARY: tl.constexpr,
-    BLOCK_D: tl.constexpr,
+    BLOCK_D: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     """See `store_pairs`."""
+    wait_for_the_kernel_before(DEPENDENT)
     row, which = tl.program_id(0).to(tl.int64), tl.program_id(1)
     lanes = tl.arange(0, BLOCK_D)
     inside = lanes < WIDTH

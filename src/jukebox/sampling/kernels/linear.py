@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jukebox.nn.packed import PackedLinear
 from jukebox.nn.quantised import GROUP, Linear4, Linear8
+from jukebox.sampling.kernels.dependent import ask_for, launched, wait_for_the_kernel_before
 from jukebox.sampling.kernels.rules import KINDS, dot_kind, over, write_slot
 
 PLAIN, NORM, ADD = range(3)
@@ -65,13 +66,23 @@ class Matrix:
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
-    """How a product is divided: rows, outputs and inputs of a program at a time; warps; loads under way."""
+    """How a product is divided.
+
+    Args:
+        rows: of a program.
+        outer: outputs of a program.
+        inner: inputs at a time.
+        warps: of a program.
+        stages: loads under way.
+        ahead: lines of 128 bytes of each output that are asked for while the kernel before still runs.
+    """
 
     rows: int
     outer: int
     inner: int
     warps: int = 4
     stages: int = 4
+    ahead: int = 8
 
 
 def tiling(rows: int, matrix: Matrix) -> Tiling:
@@ -95,6 +106,7 @@ def linear(
     before: int = PLAIN,
     after: int = STORE,
     divide: Tiling | None = None,
+    dependent: bool = False,
     **more: Any,
 ) -> None:
     """Launch the product of every row of `x`.
@@ -108,6 +120,7 @@ def linear(
         after: STORE; GELU; RESIDUAL with `residual` (and `base` where `SCALE` is not 1); PAIRS with `cache`,
             `positions` and the constants of a rule.
         divide: how it is divided.
+        dependent: begins while the kernel before still runs.
     """
     rows = len(out)
     divide = divide or tiling(rows, matrix)
@@ -120,7 +133,7 @@ def linear(
         INNER=matrix.inner, OUTER=matrix.outer, BITS=matrix.bits, BEFORE=before, AFTER=after,
         KIND=KINDS[kind], DOT=dot_kind(kind), **constants,
         BLOCK_M=divide.rows, BLOCK_N=divide.outer, BLOCK_K=GROUP if matrix.bits == 4 else divide.inner,
-        num_warps=divide.warps, num_stages=divide.stages,
+        AHEAD=divide.ahead, num_warps=divide.warps, num_stages=divide.stages, **launched(dependent),
     )  # fmt: skip
 
 
@@ -157,12 +170,17 @@ def linear_kernel(
     KIND: tl.constexpr, DOT: tl.constexpr, EPS: tl.constexpr, CONTEXT: tl.constexpr, SCALE: tl.constexpr,
     QUERY: tl.constexpr,
     RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
-    EMPTY: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    EMPTY: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, AHEAD: tl.constexpr,
+    DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     """See `linear`."""
     # Offsets in 64 bits: the caches of many slots have more than 2 ** 31 numbers.
     rows = (tl.program_id(1) * BLOCK_M + tl.arange(0, BLOCK_M)).to(tl.int64)
     outer = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    if DEPENDENT:
+        WIDTH: tl.constexpr = (INNER + BLOCK_K - 1) // BLOCK_K * (BLOCK_K // 2) if BITS == 4 else INNER
+        ask_for(weight, outer, OUTER - 1, WIDTH * (weight.dtype.element_ty.primitive_bitwidth // 8), AHEAD)
+    wait_for_the_kernel_before(DEPENDENT)
     there, wanted = rows < count, outer < OUTER
     at = tl.zeros((BLOCK_M,), tl.int64)
     if BEFORE == 2 or AFTER == 3:
