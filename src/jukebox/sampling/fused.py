@@ -20,6 +20,7 @@ from jukebox.prior.runs import Runs
 from jukebox.prior.transformer import Layer
 from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.kernels import attention, linear, rules, tokens
+from jukebox.sampling.kernels.attend import MOST_SPLITS
 from jukebox.sampling.kernels.attention import Heads, Parts
 from jukebox.sampling.kernels.linear import Matrix
 from jukebox.sampling.noise import gumbel
@@ -27,9 +28,8 @@ from jukebox.sampling.reading import read_window, rows_of
 from jukebox.sampling.stepper import CacheBits, Variant, draw
 from jukebox.sampling.table import SlotTable
 
-# An attention is divided until there are about so many programs, and never into more parts than the last of them can
-# join at little cost.
-_PROGRAMS, _SPLITS = 128, 8
+# An attention is divided until there are about so many programs.
+_PROGRAMS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,13 +173,16 @@ class FusedStepper:
             table, prior.token_embedding.weight, places, conditioning.start, conditioning.added, self._x,
             dependent=self._dependent,
         )  # fmt: skip
-        for block in self._blocks:
-            self._run(block, table.positions)
+        self._run_layers(table.positions)
         again = conditioning.added if prior.config.recondition else None
         more = {} if again is None else {"added": again, "CONTEXT": again.shape[1], "positions": table.positions}
         before = linear.PLAIN if again is None else linear.ADD
         self._linear(self._x, self._head, self._logits, before=before, **more)
         return self._logits
+
+    def _run_layers(self, positions: Tensor) -> None:
+        for block in self._blocks:
+            self._run(block, positions)
 
     def _run(self, block: _Block, positions: Tensor) -> None:
         queries, dependent = self._queries, self._dependent
@@ -231,7 +234,7 @@ class FusedStepper:
             cache=cache,
             scales=scales,
             heads=heads,
-            splits=max(1, min(_SPLITS, _PROGRAMS // programs, -(-longest // 32))),
+            splits=max(1, min(MOST_SPLITS.value, _PROGRAMS // programs, -(-longest // 32))),
             projection=Matrix.of(attention_.output),
             mlp_norm=_norm(layer.mlp_norm),
             inner=Matrix.of(inner),

@@ -5,7 +5,7 @@
 Modules are on the meta device and launches are caught: what is compiled has the real shapes, types and constants. A
 kernel that needs more shared memory than its card has, or whose registers overflow into memory, would fail or crawl
 there; both are looked up here. `90d` is 90 with kernels that begin while the one before still runs: in their assembly
-nothing that a step changes may be touched before the wait.
+nothing that a step changes may be touched before the wait. `90p` is 90 with all layers in one kernel.
 """
 
 import argparse
@@ -25,6 +25,10 @@ import torch
 # Kilobytes of shared memory that one program may have: CUDA C++ programming guide, compute capabilities.
 SHARED = {80: 163, 86: 99, 89: 99, 90: 227}
 
+# Bytes of registers that may overflow. What the kernel of all layers keeps from stage to stage is written once and read
+# once for each stage: no loop of a product or of an attention has any.
+OVERFLOW = {"layers_kernel": 128}
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -37,8 +41,12 @@ class Launch:
     stages: int
 
 
-def launches(dependent: bool) -> Iterator[Launch]:
-    """Those of a step, by prior, slots, precision of matrices and of caches; each only once."""
+def launches(kind: str) -> Iterator[Launch]:
+    """Those of a step, by prior, slots, precision of matrices and of caches; each only once.
+
+    Args:
+        kind: `d`: kernels begin early; `p`: all layers are one kernel, on a card of 132 multiprocessors; or nothing.
+    """
     from triton.runtime.jit import JITFunction
 
     from jukebox import presets
@@ -46,6 +54,7 @@ def launches(dependent: bool) -> Iterator[Launch]:
     from jukebox.nn.unallocated import unallocated
     from jukebox.prior.prior import Prior
     from jukebox.sampling.fused import FusedStepper
+    from jukebox.sampling.persistent import PersistentStepper
 
     caught: dict[Launch, None] = {}
     usual = JITFunction.run
@@ -53,17 +62,20 @@ def launches(dependent: bool) -> Iterator[Launch]:
     try:
         configs = [presets.part_config(part) for part in ("5b_lyrics/prior_level_2", "1b_lyrics/prior_level_2",
                                                           "5b/prior_level_1", "5b/prior_level_0")]  # fmt: skip
-        for config, bits, (slots, kept) in itertools.product(
-            configs, (16, 8, 4), ((1, 16), (16, 16), (64, 16), (64, 8))
-        ):
+        rows = ((1, 16), (4, 16), (16, 16)) if kind == "p" else ((1, 16), (16, 16), (64, 16), (64, 8))
+        for config, bits, (slots, kept) in itertools.product(configs, (16, 8, 4), rows):
             letters = "".join(dict.fromkeys(config.transformer.attention))
             short = replace(config, transformer=replace(config.transformer, attention=letters))
             with unallocated():
                 prior = Prior(short).to(torch.bfloat16)
                 if bits != 16:
                     quantise(prior.transformer, bits)
-                stepper = FusedStepper(prior, slots, cache_bits=kept, dependent=dependent)
-                stepper.step(stepper.table, 0, stepper.variant(0, False, False))
+                if kind == "p":
+                    stepper = PersistentStepper(prior, slots, programs=132)
+                    stepper.layers.run(stepper.table.positions)
+                else:
+                    stepper = FusedStepper(prior, slots, cache_bits=kept, dependent=kind == "d")
+                    stepper.step(stepper.table, 0, stepper.variant(0, False, False))
     finally:
         JITFunction.run = usual
     yield from caught
@@ -102,7 +114,7 @@ def compiled(launch: Launch, architecture: int) -> tuple[int, int, int, str | No
         source, GPUTarget("cuda", architecture, 32), {"num_warps": launch.warps, "num_stages": launch.stages}
     )
     registers, local = _usage(made.asm["cubin"])
-    wrong = wrong_waits(made.asm["ptx"], dict(launch.constants)["DEPENDENT"])
+    wrong = wrong_waits(made.asm["ptx"], dict(launch.constants).get("DEPENDENT", False))
     return made.metadata.shared, registers, local, wrong
 
 
@@ -143,17 +155,22 @@ def main(arguments: list[str] | None = None, show: Callable[[str], None] = print
     """Compile all; exit 1 when one does not fit."""
     os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = (*(str(architecture) for architecture in SHARED), "90d")
-    parser.add_argument("--arch", nargs="+", choices=names, default=["90", "90d"])
+    names = [f"{architecture}{kind}" for architecture in SHARED for kind in ("", "p")] + ["90d"]
+    parser.add_argument("--arch", nargs="+", choices=names, default=["90", "90d", "90p"])
+    parser.add_argument("--all", action="store_true", help="show those that fit too")
     options = parser.parse_args(arguments)
     failed = total = 0
     for name in options.arch:
-        architecture = int(name.removesuffix("d"))
-        for launch in launches(name.endswith("d")):
+        architecture = int(name[:2])
+        for launch in launches(name[2:]):
             shared, registers, local, wrong = compiled(launch, architecture)
-            fits = shared <= SHARED[architecture] * 1024 and local == 0 and wrong is None
+            fits = (
+                shared <= SHARED[architecture] * 1024
+                and local <= OVERFLOW.get(launch.function.__name__, 0)
+                and wrong is None
+            )
             total, failed = total + 1, failed + (not fits)
-            if not fits:
+            if options.all or not fits:
                 show(f"sm_{name} {launch.function.__name__}: {shared} B shared, {registers} registers, "
                      f"{local} B overflow, waits: {wrong or 'right'}; {dict(launch.constants)}")  # fmt: skip
     show(f"{total - failed} kernels fit, {failed} do not")

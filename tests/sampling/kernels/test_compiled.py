@@ -34,7 +34,7 @@ def test_what_is_wrong_with_waits(lines: list[str], dependent: bool, wrong: str 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["89", "90", "90d"])
+@pytest.mark.parametrize("architecture", ["89", "90", "90d", "89p", "90p"])
 def test_every_kernel_fits(architecture: str) -> None:
     """In a process of its own, for kernels are either interpreted or compiled."""
     root = Path(__file__).parents[3]
