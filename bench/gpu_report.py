@@ -21,6 +21,8 @@ class Limits:
         flops8: in 8-bit integers.
         float32_flops: in float32 without shortcuts.
         stage_s: of one stage in a chain of dependent ones, in a captured graph.
+        early_s: the same where each begins while the one before still runs; assumed until it is measured.
+        barrier_s: of one barrier of all multiprocessors; assumed until it is measured.
     """
 
     copy_bytes: float
@@ -28,6 +30,8 @@ class Limits:
     flops8: float
     float32_flops: float
     stage_s: float
+    early_s: float = 0.7e-6
+    barrier_s: float = 0.7e-6
 
 
 # performance.md of the project, section 2, and data sheets; used for expectations where nothing was measured.
@@ -48,6 +52,7 @@ class Setting:
         smoke: with tiny shapes, to walk through the code.
         limits: of the machine.
         ends_s: when time runs out, by `time.monotonic`.
+        engine: of kernels, that writes whole songs.
         expect: nothing is measured, only what is expected is listed.
         steps: seconds of a step that were measured: (prior, slots, precision).
     """
@@ -56,6 +61,7 @@ class Setting:
     smoke: bool
     limits: Limits
     ends_s: float
+    engine: str = "fused"
     expect: bool = False
     steps: dict[tuple[str, int, str], float] = field(default_factory=dict)
 

@@ -12,7 +12,6 @@ from torch import nn
 
 from jukebox import presets
 from jukebox.config import PriorConfig
-from jukebox.engines import KERNELS
 from jukebox.nn.memory import size_text
 from jukebox.nn.quantised import Linear4, Linear8, quantise
 from jukebox.nn.unallocated import unallocated
@@ -22,6 +21,7 @@ from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.kernels import linear
 from jukebox.sampling.kernels.dependent import can_depend
 from jukebox.sampling.kernels.linear import Matrix, Tiling
+from jukebox.sampling.persistent import PersistentStepper
 from jukebox.sampling.placement import need
 from jukebox.sampling.stepper import CacheBits, PlainStepper, Stepper
 
@@ -35,7 +35,9 @@ PRECISIONS: tuple[tuple[str, int, CacheBits], ...] = (
     ("bf16", 16, 16), ("8 bit", 8, 16), ("4 bit", 4, 16), ("8 bit, caches 8", 8, 8),
 )  # fmt: skip
 
-Way = Literal["eager", "graph", "fused", "dependent"]
+Way = Literal["eager", "graph", "fused", "dependent", "persistent"]
+WAYS = {"fused": "", "dependent": ", begun early", "persistent": ", one kernel"}
+"""What is added to the name of a step by an engine of kernels."""
 
 
 def config_of(name: str, smoke: bool) -> PriorConfig:
@@ -83,17 +85,19 @@ def dtype_of(setting: Setting) -> torch.dtype:
     return torch.float32 if setting.device.type == "cpu" else torch.bfloat16
 
 
-def step_seconds(
-    setting: Setting, config: PriorConfig, slots: int, bits: int, cache_bits: CacheBits, way: Way
-) -> float:
+def stepper_of(prior: Prior, slots: int, cache_bits: CacheBits, way: Way) -> Stepper:
+    """What makes steps in some way; on a CPU kernels do not begin early."""
+    if way == "persistent":
+        return PersistentStepper(prior, slots)
+    if way in ("fused", "dependent"):
+        dependent = way == "dependent" and can_depend(prior.token_embedding.weight.device)
+        return FusedStepper(prior, slots, cache_bits=cache_bits, dependent=dependent)
+    return PlainStepper(prior, slots)
+
+
+def step_seconds(setting: Setting, prior: Prior, slots: int, cache_bits: CacheBits, way: Way) -> float:
     """Median time of a step in the middle of a window, in launches of as many steps as the engine makes at most."""
-    prior = random_prior(config, setting.device, dtype_of(setting), bits)
-    dependent = way == "dependent" and can_depend(setting.device)
-    stepper: Stepper = (
-        FusedStepper(prior, slots, cache_bits=cache_bits, dependent=dependent)
-        if way in KERNELS
-        else PlainStepper(prior, slots)
-    )
+    stepper, config = stepper_of(prior, slots, cache_bits, way), prior.config
     engine = GraphEngine(stepper, capture=False if way == "eager" else None)
     table, half = stepper.table, config.transformer.context // 2
     places = torch.arange(slots, device=setting.device)[:, None]
@@ -110,46 +114,83 @@ def step_seconds(
         return seconds_of(work, setting.device, 1 if setting.smoke else 7) / count
 
 
+class Priors:
+    """The prior that was asked for last: the next row may want it again."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting, self._kept = setting, dict[tuple[str, int], Prior]()
+
+    def __call__(self, name: str, bits: int) -> Prior:
+        if (name, bits) not in self._kept:
+            self._kept.clear()
+            if self._setting.device.type == "cuda":
+                torch.cuda.empty_cache()
+            config = config_of(name, self._setting.smoke)
+            self._kept[name, bits] = random_prior(config, self._setting.device, dtype_of(self._setting), bits)
+        return self._kept[name, bits]
+
+
 def rows(setting: Setting) -> Iterator[Row]:
-    """Every prior with every number of slots in every precision, by the fused engine."""
-    slots_of = (1, 2) if setting.smoke else SLOTS
-    for name, slots, (precision, bits, cache_bits) in itertools.product(PRIORS, slots_of, PRECISIONS):
+    """Every prior in every precision with every number of slots, by the fused engine; for few slots by all of kernels.
+
+    One slot comes first, for that is what the engines differ in.
+    """
+    slots_of, priors = (1, 2) if setting.smoke else SLOTS, Priors(setting)
+    cases = [
+        (name, precision, slots)
+        for some in (slots_of[:1], slots_of[1:])
+        for name, precision, slots in itertools.product(PRIORS, PRECISIONS, some)
+    ]
+    for name, (precision, bits, cache_bits), slots in cases:
         config = config_of(name, setting.smoke)
         if bits == 4 and (config.upsampler is not None or slots > 16):
             continue  # matrices are a small part of what is read then
         if cache_bits == 8 and slots < 64 and not setting.smoke:
             continue
-        least, expected = step_limit(setting, config, slots, bits, cache_bits)
         room = need(config, slots, torch.bfloat16, None if bits == 16 else 8 if bits == 8 else 4, cache_bits)
-        free = torch.cuda.mem_get_info(setting.device)[0] if setting.device.type == "cuda" else 1 << 62
+        free = (
+            torch.cuda.get_device_properties(setting.device).total_memory if setting.device.type == "cuda" else 1 << 62
+        )
         # While the prior is made its matrices are there in 16 bits.
         fits = 2.2 * room.weights + room.state < free if bits != 16 else 1.1 * room.weights + room.state < free
+        way: Way
+        for way in WAYS:
+            if (way != "fused" and slots not in (1, 2, 16)) or (way == "persistent" and cache_bits == 8):
+                continue
+            least, expected = step_limit(setting, config, slots, bits, cache_bits, way)
 
-        def measure(
-            config: PriorConfig = config, slots: int = slots, bits: int = bits, cache_bits: CacheBits = cache_bits,
-            key: tuple[str, int, str] = (name, slots, precision),
-        ) -> float:  # fmt: skip
-            setting.steps[key] = step_seconds(setting, config, slots, bits, cache_bits, "fused")
-            return 1e3 * setting.steps[key]
+            def measure(
+                name: str = name, slots: int = slots, bits: int = bits, cache_bits: CacheBits = cache_bits,
+                precision: str = precision, way: Way = way,
+            ) -> float:  # fmt: skip
+                found = step_seconds(setting, priors(name, bits), slots, cache_bits, way)
+                if way == "fused":
+                    setting.steps[name, slots, precision] = found
+                return 1e3 * found
 
-        yield Row(
-            what=f"{name}, {slots} slots, {precision}", unit="ms per step", measure=measure if fits else None,
-            limit=1e3 * least, expected=1e3 * expected, needs_s=20,
-            reason=None if fits else f"needs {size_text(room.weights + room.state)}",
-        )  # fmt: skip
+            yield Row(
+                what=f"{name}, {slots} slots, {precision}{WAYS[way]}", unit="ms per step",
+                measure=measure if fits else None, limit=1e3 * least, expected=1e3 * expected, needs_s=20,
+                reason=None if fits else f"needs {size_text(room.weights + room.state)}",
+            )  # fmt: skip
 
 
 def ways(setting: Setting) -> Iterator[Row]:
-    """The same steps eager, captured, fused, and with kernels that begin while the one before still runs."""
+    """The same steps eager, captured, and by kernels."""
     for name, slots in itertools.product(("upsampler", "1b_lyrics"), (1, 2) if setting.smoke else (1, 16)):
         config = config_of(name, setting.smoke)
-        least, expected = step_limit(setting, config, slots, 16, 16)
         way: Way
-        for way in ("eager", "graph", *KERNELS):
+        for way in ("eager", "graph", *WAYS):
+            least, expected = step_limit(setting, config, slots, 16, 16, way)
+
+            def measure(config: PriorConfig = config, slots: int = slots, way: Way = way) -> float:
+                # A prior for each: a plain step packs it.
+                prior = random_prior(config, setting.device, dtype_of(setting), 16)
+                return 1e3 * step_seconds(setting, prior, slots, 16, way)
+
             yield Row(
                 what=f"{name}, {slots} slots, {way}", unit="ms per step", limit=1e3 * least, needs_s=25,
-                expected=1e3 * expected if way == "fused" else None,
-                measure=lambda c=config, s=slots, w=way: 1e3 * step_seconds(setting, c, s, 16, 16, w),
+                expected=1e3 * expected if way in WAYS else None, measure=measure,
             )  # fmt: skip
 
 
