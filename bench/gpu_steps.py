@@ -20,6 +20,7 @@ from jukebox.sampling.fused import FusedStepper
 from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.kernels import linear
 from jukebox.sampling.kernels.dependent import can_depend
+from jukebox.sampling.kernels.layers import Shares, shares
 from jukebox.sampling.kernels.linear import Matrix, Tiling
 from jukebox.sampling.persistent import PersistentStepper
 from jukebox.sampling.placement import need
@@ -85,19 +86,21 @@ def dtype_of(setting: Setting) -> torch.dtype:
     return torch.float32 if setting.device.type == "cpu" else torch.bfloat16
 
 
-def stepper_of(prior: Prior, slots: int, cache_bits: CacheBits, way: Way) -> Stepper:
+def stepper_of(prior: Prior, slots: int, cache_bits: CacheBits, way: Way, divide: Shares | None) -> Stepper:
     """What makes steps in some way; on a CPU kernels do not begin early."""
     if way == "persistent":
-        return PersistentStepper(prior, slots)
+        return PersistentStepper(prior, slots, divide=divide)
     if way in ("fused", "dependent"):
         dependent = way == "dependent" and can_depend(prior.token_embedding.weight.device)
         return FusedStepper(prior, slots, cache_bits=cache_bits, dependent=dependent)
     return PlainStepper(prior, slots)
 
 
-def step_seconds(setting: Setting, prior: Prior, slots: int, cache_bits: CacheBits, way: Way) -> float:
+def step_seconds(
+    setting: Setting, prior: Prior, slots: int, cache_bits: CacheBits, way: Way, divide: Shares | None = None
+) -> float:
     """Median time of a step in the middle of a window, in launches of as many steps as the engine makes at most."""
-    stepper, config = stepper_of(prior, slots, cache_bits, way), prior.config
+    stepper, config = stepper_of(prior, slots, cache_bits, way, divide), prior.config
     engine = GraphEngine(stepper, capture=False if way == "eager" else None)
     table, half = stepper.table, config.transformer.context // 2
     places = torch.arange(slots, device=setting.device)[:, None]
@@ -195,11 +198,16 @@ def ways(setting: Setting) -> Iterator[Row]:
 
 
 def tune(setting: Setting) -> Iterator[Row]:
-    """Products of the released shapes, divided otherwise than usual; of several copies, so that no cache holds them."""
+    """Steps by one kernel and products of the released shapes, divided otherwise than usual.
+
+    Products are of several copies, so that no cache holds them.
+    """
+    yield from _tune_shares(setting)
     shapes = ((32, 48),) if setting.smoke else ((4800, 3600), (4800, 4800), (1920, 1440), (1920, 1920), (480, 1920))
     divisions = (Tiling(rows=16, outer=16, inner=32),) if setting.smoke else tuple(
-        Tiling(rows=16, outer=outer, inner=inner, warps=warps, stages=stages)
-        for outer, inner, warps, stages in itertools.product((16, 32, 64), (64, 128, 256), (2, 4), (3, 5))
+        Tiling(rows=rows, outer=outer, inner=inner, warps=warps, stages=stages)
+        for rows, inners in ((1, (256, 512, 1024)), (16, (64, 128, 256)))
+        for outer, inner, warps, stages in itertools.product((16, 32, 64), inners, (4, 8), (3, 5))
     )  # fmt: skip
     for (inner, outer), bits in itertools.product(shapes, (16, 8, 4)):
         copies = 2 if setting.smoke else max(4, int(300e6 / (inner * outer * bits / 8)))
@@ -220,6 +228,22 @@ def tune(setting: Setting) -> Iterator[Row]:
             yield Row(
                 what=f"{inner} to {outer}, {bits} bits, {tiling}", unit="us", measure=measure, limit=limit, needs_s=3
             )
+
+
+def _tune_shares(setting: Setting) -> Iterator[Row]:
+    priors = Priors(setting)
+    for name, bits, slots in itertools.product(("upsampler", "5b_lyrics"), (16, 8), (1, 16)):
+        usual = shares(slots, bits)
+        others = itertools.product((4, 8), (3, 4, 6), (8192, 16384) if slots == 1 else (4096, 8192))
+        tried = [Shares(warps=w, loads=n, numbers=m, inner=usual.inner) for w, n, m in others if not setting.smoke]
+        for divide in dict.fromkeys((usual, *tried)):
+            least, _ = step_limit(setting, config_of(name, setting.smoke), slots, bits, 16, "persistent")
+
+            def measure(name: str = name, bits: int = bits, slots: int = slots, divide: Shares = divide) -> float:
+                return 1e3 * step_seconds(setting, priors(name, bits), slots, 16, "persistent", divide)
+
+            yield Row(what=f"{name}, {slots} slots, {bits} bits, {divide}", unit="ms per step", measure=measure,
+                      limit=1e3 * least, needs_s=10)  # fmt: skip
 
 
 def _matrix(setting: Setting, inner: int, outer: int, bits: int) -> Matrix:

@@ -15,7 +15,7 @@ from jukebox.sampling.engine import NoiseSource
 from jukebox.sampling.fused import FusedStepper, unsupported
 from jukebox.sampling.kernels.attend import MOST_SPLITS
 from jukebox.sampling.kernels.attention import Parts
-from jukebox.sampling.kernels.layers import MOST_ROWS, Buffers, LayerPlan, Layers
+from jukebox.sampling.kernels.layers import MOST_ROWS, Buffers, LayerPlan, Layers, Shares
 from jukebox.sampling.noise import gumbel
 
 __all__ = ["MOST_ROWS", "PersistentStepper", "unsupported_at_once"]
@@ -34,13 +34,21 @@ class PersistentStepper(FusedStepper):
         rows: of a step for each window; `MOST_ROWS` at most for all slots.
         programs: that share every stage; None for one on each multiprocessor of the card. More might wait for each
             other for ever, which the card refuses.
+        divide: how each computes its share; None for a rule.
 
     Raises:
         ConfigError: the prior has something that this kernel does not compute; see `unsupported_at_once`.
     """
 
     def __init__(
-        self, prior: Prior, slots: int, noise: NoiseSource = gumbel, *, rows: int = 1, programs: int | None = None
+        self,
+        prior: Prior,
+        slots: int,
+        noise: NoiseSource = gumbel,
+        *,
+        rows: int = 1,
+        programs: int | None = None,
+        divide: Shares | None = None,
     ) -> None:
         reason = unsupported_at_once(prior.config)
         if reason is not None:
@@ -65,7 +73,7 @@ class PersistentStepper(FusedStepper):
             parts=Parts.empty(len(self._x), config.heads, MOST_SPLITS.value, config.head_width, device),
         )  # fmt: skip
         eps, scale = cast(float, blocks[0].norm["EPS"]), blocks[0].scale
-        self.layers = Layers(plans, buffers, config.heads, self._kind, eps, scale, self._programs)
+        self.layers = Layers(plans, buffers, config.heads, self._kind, eps, scale, self._programs, divide)
 
     def with_rows(self, rows: int) -> FusedStepper:
         """The same with so many rows for each window, or a `FusedStepper` where they are too many together."""

@@ -81,6 +81,33 @@ class Buffers:
     parts: Parts
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """How a program computes its share of a product.
+
+    Args:
+        warps: of a program.
+        loads: under way.
+        numbers: of the matrix at a time, of all its outputs; in 4 bits `GROUP` inputs of each.
+        inner: of these, inputs at most.
+    """
+
+    warps: int
+    loads: int
+    numbers: int
+    inner: int
+
+
+def shares(rows: int, bits: int) -> Shares:
+    """By rule: a single row fills many registers with sums, several rows use matrix units, which few warps feed.
+
+    `bench/gpu.py --parts tune` measures others.
+    """
+    if rows == 1:
+        return Shares(warps=8, loads=3 if bits == 16 else 4, numbers=16384, inner=1024)
+    return Shares(warps=4, loads=3, numbers=8192, inner=256)
+
+
 class Layers:
     """All layers of a prior as one kernel.
 
@@ -92,11 +119,12 @@ class Layers:
         eps: of the norms.
         scale: of what a layer adds to its input.
         programs: one for each multiprocessor of a card: all run at the same time then.
+        divide: how each computes its share.
     """
 
     def __init__(
         self, plans: list[LayerPlan], buffers: Buffers, heads: int, kind: torch.dtype, eps: float, scale: float,
-        programs: int,
+        programs: int, divide: Shares | None = None,
     ) -> None:  # fmt: skip
         device, (first, projection, inner, outer) = buffers.x.device, _widest(plans)
         assert len(buffers.x) <= MOST_ROWS
@@ -107,19 +135,20 @@ class Layers:
         rows = [[0] * _FIELDS.value if device.type == "meta" else plan.fields() for plan in plans]
         self._table = torch.tensor(rows).to(device)
         count, bits, width = len(buffers.x), first.bits, buffers.parts.values.shape[-1]
+        self._divide = divide = divide or shares(count, bits)
         self._constants: dict[str, Any] = {
             "ROWS": count, "WIDTH": inner.inner, "INNER": inner.outer, "ATTENDED": projection.inner, "HEADS": heads,
             "BITS": bits, "KIND": KINDS[kind], "DOT": dot_kind(kind),
             "WEIGHT": {16: KINDS[kind], 8: tl.int8, 4: tl.uint8}[bits], "STEP": tl.float16 if bits == 4 else tl.float32,
             "EPS": eps, "SCALE": scale, "WHOLE": whole_rows(count, inner.inner), "BLOCK_M": 1 if count == 1 else 16,
-            "LOADS": 3 if bits == 16 else 4, "BLOCK_S": 32 if width <= 256 else 16,
+            "LOADS": divide.loads, "BLOCK_S": 32 if width <= 256 else 16,
             "BLOCK_D": triton.next_power_of_2(width),
         }  # fmt: skip
         for name, matrix in (("FIRST", first), ("PROJECTION", projection), ("INNER", inner), ("OUTER", outer)):
             share = max(16, triton.next_power_of_2(triton.cdiv(matrix.outer, programs)))
             self._constants |= {
                 f"N_{name}": share,
-                f"K_{name}": 16384 // share if count == 1 and bits != 4 else GROUP,
+                f"K_{name}": GROUP if bits == 4 else min(divide.inner, divide.numbers // share),
                 f"BYTES_{name}": matrix.row_bytes,
                 f"AHEAD_{name}": lines_ahead(matrix),
             }
@@ -138,7 +167,7 @@ class Layers:
         over(layers_kernel, self._programs)(
             self._table, positions, buffers.x, buffers.y, buffers.hidden, buffers.queries, buffers.attended,
             parts.values, parts.stats, parts.ended, self._barrier, parts.values.shape[-1] ** -0.5, first, last,
-            **self._constants, num_warps=8, launch_cooperative_grid=True,
+            **self._constants, num_warps=self._divide.warps, launch_cooperative_grid=True,
         )  # fmt: skip
 
 
