@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from triton.runtime.errors import OutOfResources
 
 
 @dataclass(kw_only=True)
@@ -110,7 +111,7 @@ class Result:
 
 
 def measured(part: str, row: Row, setting: Setting) -> Result:
-    """The number of a row; a row that fails or has no time left says so instead."""
+    """The number of a row; a row that fails, has no room or no time left says so instead."""
     value, reason = None, row.reason
     if setting.expect:
         reason = "no card was there"
@@ -123,6 +124,8 @@ def measured(part: str, row: Row, setting: Setting) -> Result:
             value = row.measure()
         except torch.OutOfMemoryError:
             reason = "the device has no room for it"
+        except (RuntimeError, OutOfResources) as error:  # the next row may do
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         finally:
             if setting.device.type == "cuda":
                 torch.cuda.empty_cache()

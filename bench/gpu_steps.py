@@ -234,8 +234,12 @@ def _tune_shares(setting: Setting) -> Iterator[Row]:
     priors = Priors(setting)
     for name, bits, slots in itertools.product(("upsampler", "5b_lyrics"), (16, 8), (1, 16)):
         usual = shares(slots, bits)
-        others = itertools.product((4, 8), (3, 4, 6), (8192, 16384) if slots == 1 else (4096, 8192))
-        tried = [Shares(warps=w, loads=n, numbers=m, inner=usual.inner) for w, n, m in others if not setting.smoke]
+        tried = [
+            Shares(programs=programs, warps=warps, loads=loads, numbers=numbers, inner=usual.inner)
+            for programs, warps in ((1, 4), (1, 8), (2, 4))
+            for loads, numbers in itertools.product((3, 4, 6), (8192, 16384) if slots == 1 else (4096, 8192))
+            if not setting.smoke
+        ]
         for divide in dict.fromkeys((usual, *tried)):
             least, _ = step_limit(setting, config_of(name, setting.smoke), slots, bits, 16, "persistent")
 

@@ -15,7 +15,7 @@ from jukebox.sampling.engine import NoiseSource
 from jukebox.sampling.fused import FusedStepper, unsupported
 from jukebox.sampling.kernels.attend import MOST_SPLITS
 from jukebox.sampling.kernels.attention import Parts
-from jukebox.sampling.kernels.layers import MOST_ROWS, Buffers, LayerPlan, Layers, Shares
+from jukebox.sampling.kernels.layers import MOST_ROWS, Buffers, LayerPlan, Layers, Shares, shares
 from jukebox.sampling.noise import gumbel
 
 __all__ = ["MOST_ROWS", "PersistentStepper", "unsupported_at_once"]
@@ -32,8 +32,8 @@ class PersistentStepper(FusedStepper):
         slots: how many windows are written at once.
         noise: what is added to logits; see `FusedStepper`.
         rows: of a step for each window; `MOST_ROWS` at most for all slots.
-        programs: that share every stage; None for one on each multiprocessor of the card. More might wait for each
-            other for ever, which the card refuses.
+        programs: that share every stage; None for as many on each multiprocessor of the card as `divide` says. More
+            than have room at once would wait for each other for ever: the card refuses to begin.
         divide: how each computes its share; None for a rule.
 
     Raises:
@@ -55,9 +55,9 @@ class PersistentStepper(FusedStepper):
             raise ConfigError(f"One kernel for all layers does not compute {reason}; use the fused engine.")
         super().__init__(prior, slots, noise, rows=rows)
         device, config, blocks = self._x.device, self._config, self._blocks
-        self._programs = programs or (
-            torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else _PROGRAMS
-        )
+        divide = divide or shares(len(self._x), blocks[0].first.bits)
+        if programs is None and device.type == "cuda":
+            programs = divide.programs * torch.cuda.get_device_properties(device).multi_processor_count
         plans = [
             LayerPlan(
                 matrices=(block.first, block.projection, block.inner, block.outer),
@@ -73,7 +73,7 @@ class PersistentStepper(FusedStepper):
             parts=Parts.empty(len(self._x), config.heads, MOST_SPLITS.value, config.head_width, device),
         )  # fmt: skip
         eps, scale = cast(float, blocks[0].norm["EPS"]), blocks[0].scale
-        self.layers = Layers(plans, buffers, config.heads, self._kind, eps, scale, self._programs, divide)
+        self.layers = Layers(plans, buffers, config.heads, self._kind, eps, scale, programs or _PROGRAMS, divide)
 
     def with_rows(self, rows: int) -> FusedStepper:
         """The same with so many rows for each window, or a `FusedStepper` where they are too many together."""

@@ -25,9 +25,10 @@ import torch
 # Kilobytes of shared memory that one program may have: CUDA C++ programming guide, compute capabilities.
 SHARED = {80: 163, 86: 99, 89: 99, 90: 227}
 
-# Bytes of registers that may overflow. What the kernel of all layers keeps from stage to stage is written once and read
-# once for each stage: no loop of a product or of an attention has any.
-OVERFLOW = {"layers_kernel": 128}
+# Bytes of registers that may overflow. A few the assembler gives up on purpose, where there is room for one program more
+# then. What the kernel of all layers keeps from stage to stage is written once and read once for each stage: no loop of
+# a product or of an attention has any.
+OVERFLOW, OVERFLOW_OF = 16, {"layers_kernel": 128}
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def main(arguments: list[str] | None = None, show: Callable[[str], None] = print
             shared, registers, local, wrong = compiled(launch, architecture)
             fits = (
                 shared <= SHARED[architecture] * 1024
-                and local <= OVERFLOW.get(launch.function.__name__, 0)
+                and local <= OVERFLOW_OF.get(launch.function.__name__, OVERFLOW)
                 and wrong is None
             )
             total, failed = total + 1, failed + (not fits)

@@ -83,15 +83,17 @@ class Buffers:
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """How a program computes its share of a product.
+    """How a product is shared and computed.
 
     Args:
+        programs: on each multiprocessor; all must have room there at once.
         warps: of a program.
         loads: under way.
         numbers: of the matrix at a time, of all its outputs; in 4 bits `GROUP` inputs of each.
         inner: of these, inputs at most.
     """
 
+    programs: int = 1
     warps: int
     loads: int
     numbers: int
@@ -118,13 +120,13 @@ class Layers:
         kind: what factors are rounded to.
         eps: of the norms.
         scale: of what a layer adds to its input.
-        programs: one for each multiprocessor of a card: all run at the same time then.
+        programs: that share each stage, and all run at the same time.
         divide: how each computes its share.
     """
 
     def __init__(
         self, plans: list[LayerPlan], buffers: Buffers, heads: int, kind: torch.dtype, eps: float, scale: float,
-        programs: int, divide: Shares | None = None,
+        programs: int, divide: Shares,
     ) -> None:  # fmt: skip
         device, (first, projection, inner, outer) = buffers.x.device, _widest(plans)
         assert len(buffers.x) <= MOST_ROWS
@@ -135,7 +137,7 @@ class Layers:
         rows = [[0] * _FIELDS.value if device.type == "meta" else plan.fields() for plan in plans]
         self._table = torch.tensor(rows).to(device)
         count, bits, width = len(buffers.x), first.bits, buffers.parts.values.shape[-1]
-        self._divide = divide = divide or shares(count, bits)
+        self._warps = divide.warps
         self._constants: dict[str, Any] = {
             "ROWS": count, "WIDTH": inner.inner, "INNER": inner.outer, "ATTENDED": projection.inner, "HEADS": heads,
             "BITS": bits, "KIND": KINDS[kind], "DOT": dot_kind(kind),
@@ -167,7 +169,7 @@ class Layers:
         over(layers_kernel, self._programs)(
             self._table, positions, buffers.x, buffers.y, buffers.hidden, buffers.queries, buffers.attended,
             parts.values, parts.stats, parts.ended, self._barrier, parts.values.shape[-1] ** -0.5, first, last,
-            **self._constants, num_warps=self._divide.warps, launch_cooperative_grid=True,
+            **self._constants, num_warps=self._warps, launch_cooperative_grid=True,
         )  # fmt: skip
 
 
