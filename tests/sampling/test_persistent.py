@@ -1,6 +1,7 @@
 """One kernel for all layers writes what five kernels for each of them write, and so what the reference engine writes.
 
-A barrier would wait for ever in the interpreter, whose programs run one after the other: there each stage is a launch.
+A barrier would wait for ever in the interpreter, whose programs run one after the other: there each stage is a launch,
+or programs are threads that take turns (`together`).
 """
 
 from dataclasses import replace
@@ -16,10 +17,12 @@ from jukebox.nn.quantised import quantise
 from jukebox.prior.prior import Prior
 from jukebox.sampling.fused import FusedStepper
 from jukebox.sampling.graph import GraphEngine
+from jukebox.sampling.kernels.rules import INTERPRETED
 from jukebox.sampling.persistent import MOST_ROWS, PersistentStepper
 from jukebox.sampling.reference import ReferenceEngine
 from tests.prior import models
 from tests.sampling.kernels.machine import DEVICE
+from tests.sampling.kernels.together import together
 from tests.sampling.test_engine import alone, guided, prior, window
 from tests.sampling.test_graph import SETTINGS
 
@@ -72,6 +75,26 @@ def test_logits_are_those_of_five_kernels(bits: int, known: tuple[int, ...], pro
     expected = logits_of(FusedStepper(made(config, bits, kind), len(known)), config, known)
     # Logits of order 10: sums in another order in float32, roundings of factors to bfloat16 that follow from that.
     torch.testing.assert_close(found, expected, atol=1e-4 if kind == torch.float32 else 0.1, rtol=1e-4)
+
+
+@pytest.mark.skipif(not INTERPRETED, reason="a card runs all programs at once")
+@pytest.mark.parametrize("backwards", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_all_stages_at_once_are_the_stages_one_by_one_in_threads(backwards: bool) -> None:
+    """Whatever program comes first in a stage; between stages each matrix but the first is asked for, and no more."""
+    config = replace(models.ENCODER, transformer=replace(models.ENCODER.transformer, attention="CX"))
+    stepper = PersistentStepper(made(config), 1, programs=3)
+    logits_of(stepper, config, (9,))
+    x, positions = stepper._x.normal_().clone(), stepper.table.positions
+    stepper.layers.run(positions)
+    expected = stepper._x.clone()
+    stepper._x.copy_(x)
+    with together(backwards) as asked:
+        stepper.layers.launch(positions, 0, 5 * config.transformer.depth)
+    assert torch.equal(stepper._x, expected)
+    matrices = [m for block in stepper._blocks for m in (block.first, block.projection, block.inner, block.outer)]
+    # Rows of these matrices are no longer than a line: that is the beginning of each output's.
+    wanted = {m.weight.data_ptr() + row * m.row_bytes for m in matrices[1:] for row in range(m.outer)}
+    assert set(asked) == wanted
 
 
 @pytest.mark.slow

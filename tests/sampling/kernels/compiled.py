@@ -25,8 +25,8 @@ import torch
 # Kilobytes of shared memory that one program may have: CUDA C++ programming guide, compute capabilities.
 SHARED = {80: 163, 86: 99, 89: 99, 90: 227}
 
-# Bytes of registers that may overflow. A few the assembler gives up on purpose, where there is room for one program more
-# then. What the kernel of all layers keeps from stage to stage is written once and read once for each stage: no loop of
+# Bytes of registers that may overflow. A few the assembler gives up on purpose where that makes room for one program
+# more. What the kernel of all layers keeps from stage to stage is written once and read once for each stage: no loop of
 # a product or of an attention has any.
 OVERFLOW, OVERFLOW_OF = 16, {"layers_kernel": 128}
 

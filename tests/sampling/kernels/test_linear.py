@@ -1,5 +1,7 @@
 """The product of a step, with what comes before and after it, is that of PyTorch."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,9 +14,9 @@ from jukebox.nn.basics import quick_gelu
 from jukebox.nn.quantised import Linear4, Linear8
 from jukebox.prior.patterns import of_layer
 from jukebox.prior.runs import Runs
-from jukebox.sampling.kernels import linear
+from jukebox.sampling.kernels import dependent, linear
 from jukebox.sampling.kernels.linear import Matrix, Tiling
-from jukebox.sampling.kernels.rules import rule
+from jukebox.sampling.kernels.rules import INTERPRETED, rule
 from tests.sampling.kernels.machine import DEVICE, TOLERANCES, drawn
 
 SMALL, ONE = Tiling(rows=16, outer=16, inner=32), Tiling(rows=1, outer=16, inner=64)
@@ -44,6 +46,31 @@ def test_products_in_every_precision(rows: int, inner: int, outer: int, bits: in
     expected = x.float() @ weight.T + made.bias.detach().float()
     torch.testing.assert_close(room[:rows], expected, atol=TOLERANCES[kind] * inner**0.5 / 8, rtol=0)
     assert bool((room[rows:] == 7).all())
+
+
+@pytest.mark.skipif(not INTERPRETED, reason="what a card is asked for cannot be seen")
+@pytest.mark.parametrize("bits", [16, 8, 4])
+def test_what_is_asked_for_before_the_kernel_before_has_ended(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of the matrix, from the beginning of each output on, none beyond; then the next begins; then it waits."""
+    made, events, asked = module(200, 20).to(torch.float16), list[str](), list[int]()
+    matrix = Matrix.of(made if bits == 16 else Linear8(made) if bits == 8 else Linear4(made))
+
+    def ask(places: Any) -> None:
+        events.append("ask")
+        asked.extend(places.handle.data.flatten().tolist())
+
+    monkeypatch.setattr(dependent, "_prefetch", ask)
+    monkeypatch.setattr(dependent, "gdc_launch_dependents", lambda: events.append("begin"))
+    monkeypatch.setattr(dependent, "gdc_wait", lambda: events.append("wait"))
+    x, out, usual = drawn(2, 200).half(), torch.zeros(2, 20, device=DEVICE), torch.zeros(2, 20, device=DEVICE)
+    divide = Tiling(rows=16, outer=16, inner=32, ahead=2)
+    linear.linear(x, matrix, out, torch.float16, divide=divide, dependent=True)
+    linear.linear(x, matrix, usual, torch.float16, divide=divide)
+    assert torch.equal(out, usual)
+    assert events == 2 * ["ask", "begin", "wait"]
+    lines = range(min(2, -(-matrix.row_bytes // 128)))
+    starts = [matrix.weight.data_ptr() + row * matrix.row_bytes for row in range(20)]
+    assert set(asked) == {start + 128 * line for start in starts for line in lines}
 
 
 @pytest.mark.parametrize(("rows", "divide"), [(1, ONE), (3, SMALL), (5, SMALL)])

@@ -46,7 +46,12 @@ def ask_for(matrix, rows, last, BYTES: tl.constexpr, LINES: tl.constexpr):
     LAST: tl.constexpr = (BYTES - 1) // 128
     lines = tl.minimum(tl.arange(0, LINES), LAST)
     starts = tl.minimum(rows, last).to(tl.int64) * BYTES
-    places = matrix.to(tl.int64, bitcast=True) + starts[:, None] + 128 * lines[None, :]
+    _prefetch(matrix.to(tl.int64, bitcast=True) + starts[:, None] + 128 * lines[None, :])
+
+
+@triton.jit
+@no_type_check
+def _prefetch(places):
     tl.inline_asm_elementwise(
         "prefetch.global.L2 [$1]; mov.b32 $0, 0;", "=r,l", [places], dtype=tl.int32, is_pure=False, pack=1
     )
