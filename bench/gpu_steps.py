@@ -134,9 +134,9 @@ class Priors:
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """Every prior in every precision with every number of slots, by the fused engine; for few slots by all of kernels.
+    """Every prior in every precision with every number of slots, by the fused engine.
 
-    One slot comes first, for that is what the engines differ in.
+    One slot comes first, by all engines of kernels, for there they differ most; `ways` compares them at 16.
     """
     slots_of, priors = (1, 2) if setting.smoke else SLOTS, Priors(setting)
     cases = [
@@ -158,7 +158,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         fits = 2.2 * room.weights + room.state < free if bits != 16 else 1.1 * room.weights + room.state < free
         way: Way
         for way in WAYS:
-            if (way != "fused" and slots not in (1, 2, 16)) or (way == "persistent" and cache_bits == 8):
+            if way != "fused" and (slots > (2 if setting.smoke else 1) or (way == "persistent" and cache_bits == 8)):
                 continue
             least, expected = step_limit(setting, config, slots, bits, cache_bits, way)
 

@@ -38,16 +38,23 @@ def arrive(barrier, program, programs):
 @triton.jit
 @no_type_check
 def wait(barrier, arrived):
-    """Go on when all programs have arrived; `arrived` is what `arrive` gave."""
+    """Go on when all programs have arrived; `arrived` is what `arrive` gave.
+
+    Who has asked for more than half a minute (a place in L2, 2 ** 26 times) ends the launch with an error.
+    """
     tl.inline_asm_elementwise(
         """
         {
-        .reg .pred other, same;
-        .reg .b32 lane, now;
+        .reg .pred other, same, never;
+        .reg .b32 lane, now, asked;
         mov.u32 lane, %tid.x;
+        mov.u32 asked, 0;
         setp.ne.u32 other, lane, 0;
         @other bra all;
         again:
+        add.u32 asked, asked, 1;
+        setp.eq.u32 never, asked, 0x4000000;
+        @never trap;
         ld.relaxed.gpu.global.u32 now, [$1];
         xor.b32 now, now, $2;
         setp.ge.s32 same, now, 0;

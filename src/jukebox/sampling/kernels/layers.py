@@ -130,7 +130,7 @@ class Layers:
     ) -> None:  # fmt: skip
         device, (first, projection, inner, outer) = buffers.x.device, _widest(plans)
         assert len(buffers.x) <= MOST_ROWS
-        assert all(matrix.bias is not None for plan in plans for matrix in plan.matrices)
+        assert all(m.bias is not None and m.bits == first.bits for plan in plans for m in plan.matrices)
         self._plans, self._buffers, self._programs, self._stages = plans, buffers, programs, STAGES * len(plans)
         self._barrier = torch.zeros(1, dtype=torch.int32, device=device)
         # Only sizes are known of what is on the meta device.
