@@ -2,6 +2,7 @@
 
     python bench/gpu.py                           # all parts but tune; gpu.json, gpu.md and gpu.png in $OUT (or here)
     python bench/gpu.py --parts limits,steps      # some of them
+    python bench/gpu.py --parts limits,steps --only "dependent|barrier|, 1 slots"     # of them some lines
     python bench/gpu.py --smoke                   # every part with tiny shapes, on a CPU: minutes of an interpreter
 
 Random weights of the released shapes are made on the device; nothing is downloaded, nothing but the results written.
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import time
 from pathlib import Path
@@ -32,6 +34,7 @@ from gpu_steps import tune, ways
 from gpu_vqvae import rows as vqvae_part
 
 from jukebox.checkpoints.cache import cache_folder
+from jukebox.engines import KERNELS
 from jukebox.sampling.limits import write_limits
 
 PARTS: dict[str, Part] = {
@@ -44,6 +47,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", default=",".join(name for name in PARTS if name != "tune"), metavar="LIST",
                         help=f"of {', '.join(PARTS)} (default: all but tune)")  # fmt: skip
+    parser.add_argument("--only", metavar="PATTERN", help="lines that have this in them (a regular expression)")
+    parser.add_argument("--engine", choices=KERNELS, default="fused", help="that writes whole songs (default fused)")
     parser.add_argument("--minutes", type=float, default=9.5, help="that it may take (default 9.5)")
     parser.add_argument("--smoke", action="store_true", help="tiny shapes, every part, also on a CPU")
     parser.add_argument("--calibrate", action="store_true",
@@ -67,13 +72,15 @@ def main() -> None:
     }  # fmt: skip
     setting = Setting(
         device=device, smoke=arguments.smoke, expect=arguments.expect, limits=PUBLISHED[arguments.card],
-        ends_s=time.monotonic() + 60 * arguments.minutes,
+        ends_s=time.monotonic() + 60 * arguments.minutes, engine=arguments.engine,
     )  # fmt: skip
     folder, results = Path(os.environ.get("OUT", ".")), list[Result]()
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
     for name in names:
         print(f"\n## {name}\n\n{HEAD}", flush=True)
         for row in PARTS[name](setting):
+            if arguments.only and not re.search(arguments.only, row.what):
+                continue
             results.append(measured(name, row, setting))
             print(line(results[-1]), flush=True)
         save(folder, facts | {"limits": vars(setting.limits)}, results)

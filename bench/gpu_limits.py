@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 from gpu_report import Row, Setting, seconds_of
+from gpu_stages import barrier_seconds, early_seconds
 
 from jukebox.config import PriorConfig
 from jukebox.sampling import limits
+from jukebox.sampling.persistent import MOST_ROWS
 
 STAGES = 362
 """Dependent stages of a step of the released upsamplers: five for each of 72 layers, and two."""
@@ -66,11 +68,28 @@ def rows(setting: Setting) -> Iterator[Row]:
     how = "captured" if device.type == "cuda" else "not captured"
     yield Row(what=f"one of {STAGES} dependent stages, {how}", unit="s", measure=kept("stage_s", stage),
               expected=found.stage_s)  # fmt: skip
+    early = kept("early_s", lambda: early_seconds(device, STAGES))
+    yield Row(what=f"the same in Triton, begun early, {how}", unit="s", measure=early, expected=found.early_s)
+    barrier = kept("barrier_s", lambda: barrier_seconds(device, STAGES)) if device.type == "cuda" else None
+    yield Row(what="one barrier of all multiprocessors", unit="s", measure=barrier, expected=found.barrier_s,
+              reason="the interpreter runs programs one after the other")  # fmt: skip
 
 
-def step_limit(setting: Setting, config: PriorConfig, slots: int, bits: int, cache_bits: int) -> tuple[float, float]:
-    """Seconds of a step: by memory and arithmetic alone, and with what its stages cost."""
-    return limits.step_limit(card_limits(setting), config, slots, bits, cache_bits)
+def step_limit(
+    setting: Setting, config: PriorConfig, slots: int, bits: int, cache_bits: int, engine: str = "fused"
+) -> tuple[float, float]:
+    """Seconds of a step: by memory and arithmetic alone; and with what its stages cost in an engine.
+
+    As if nothing of a stage's reading overlapped with what lies before it, though `dependent` and `persistent` ask for
+    the next matrix meanwhile: these may come as near to the limit as what they ask for is read.
+    """
+    least, expected = limits.step_limit(card_limits(setting), config, slots, bits, cache_bits)
+    stages, found = 5 * config.transformer.depth, setting.limits
+    if engine == "dependent":
+        return least, least + (stages + 3) * found.early_s
+    if engine == "persistent" and slots <= MOST_ROWS:
+        return least, least + stages * found.barrier_s + 4 * found.stage_s
+    return least, expected
 
 
 def card_limits(setting: Setting) -> limits.CardLimits:

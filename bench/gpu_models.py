@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from gpu_limits import step_limit
 from gpu_report import Row, Setting, seconds_of
-from gpu_steps import config_of, dtype_of, random_prior
+from gpu_steps import WAYS, config_of, dtype_of, random_prior
 from gpu_vqvae import model_of
 from torch import Tensor
 
@@ -136,7 +136,7 @@ def songs(setting: Setting) -> Iterator[Row]:
         length = 0.1 if setting.smoke else seconds
         takes_ = min(takes, 2) if setting.smoke else takes
         chosen = "float32" if setting.device.type == "cpu" else precision
-        engine = "fused" if setting.device.type == "cuda" else "graph"
+        engine = setting.engine if setting.device.type == "cuda" else "graph"
         settings = EngineSettings(engine=engine, precision=chosen)  # pyright: ignore[reportArgumentType]
         request = SongRequest(model=top, songs=(Labels(total_duration_s=120.0),), seconds=length, takes=takes_,
                               parallel_windows=parts)  # fmt: skip
@@ -152,6 +152,7 @@ def songs(setting: Setting) -> Iterator[Row]:
 
         least, expected = _song_limit(setting, jukebox, request, slots, precision)
         how = "exact" if parts == 1 else f"upsamplers in {parts} parts"
+        how += WAYS[setting.engine]
         yield Row(
             what=f"{takes_} of {length} s, {top}, {precision}, {how}", unit="s", measure=write, limit=least,
             expected=expected, needs_s=0.0 if setting.smoke else 1.5 * expected + 15,
@@ -170,7 +171,7 @@ def _song_limit(
         )
         bits = {"int8": 8, "int4": 4}.get(precision, 16)
         bits = 8 if bits == 4 and config.upsampler is not None else bits
-        each = step_limit(setting, config, found.slots, bits, 8 if found.slots >= 64 else 16)
+        each = step_limit(setting, config, found.slots, bits, 8 if found.slots >= 64 else 16, setting.engine)
         steps = found.tokens / found.slots
         least, expected = least + steps * each[0], expected + steps * each[1]
     return least, expected

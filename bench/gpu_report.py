@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from triton.runtime.errors import OutOfResources
 
 
 @dataclass(kw_only=True)
@@ -21,6 +22,8 @@ class Limits:
         flops8: in 8-bit integers.
         float32_flops: in float32 without shortcuts.
         stage_s: of one stage in a chain of dependent ones, in a captured graph.
+        early_s: the same where each begins while the one before still runs; assumed until it is measured.
+        barrier_s: of one barrier of all multiprocessors; assumed until it is measured.
     """
 
     copy_bytes: float
@@ -28,6 +31,8 @@ class Limits:
     flops8: float
     float32_flops: float
     stage_s: float
+    early_s: float = 0.7e-6
+    barrier_s: float = 0.7e-6
 
 
 # performance.md of the project, section 2, and data sheets; used for expectations where nothing was measured.
@@ -48,6 +53,7 @@ class Setting:
         smoke: with tiny shapes, to walk through the code.
         limits: of the machine.
         ends_s: when time runs out, by `time.monotonic`.
+        engine: of kernels, that writes whole songs.
         expect: nothing is measured, only what is expected is listed.
         steps: seconds of a step that were measured: (prior, slots, precision).
     """
@@ -56,6 +62,7 @@ class Setting:
     smoke: bool
     limits: Limits
     ends_s: float
+    engine: str = "fused"
     expect: bool = False
     steps: dict[tuple[str, int, str], float] = field(default_factory=dict)
 
@@ -104,7 +111,7 @@ class Result:
 
 
 def measured(part: str, row: Row, setting: Setting) -> Result:
-    """The number of a row; a row that fails or has no time left says so instead."""
+    """The number of a row; a row that fails, has no room or no time left says so instead."""
     value, reason = None, row.reason
     if setting.expect:
         reason = "no card was there"
@@ -117,6 +124,8 @@ def measured(part: str, row: Row, setting: Setting) -> Result:
             value = row.measure()
         except torch.OutOfMemoryError:
             reason = "the device has no room for it"
+        except (RuntimeError, OutOfResources) as error:  # the next row may do
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         finally:
             if setting.device.type == "cuda":
                 torch.cuda.empty_cache()

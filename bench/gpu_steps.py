@@ -19,7 +19,10 @@ from jukebox.prior.prior import Prior
 from jukebox.sampling.fused import FusedStepper
 from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.kernels import linear
+from jukebox.sampling.kernels.dependent import can_depend
+from jukebox.sampling.kernels.layers import Shares, shares
 from jukebox.sampling.kernels.linear import Matrix, Tiling
+from jukebox.sampling.persistent import PersistentStepper
 from jukebox.sampling.placement import need
 from jukebox.sampling.stepper import CacheBits, PlainStepper, Stepper
 
@@ -33,7 +36,9 @@ PRECISIONS: tuple[tuple[str, int, CacheBits], ...] = (
     ("bf16", 16, 16), ("8 bit", 8, 16), ("4 bit", 4, 16), ("8 bit, caches 8", 8, 8),
 )  # fmt: skip
 
-Way = Literal["eager", "graph", "fused"]
+Way = Literal["eager", "graph", "fused", "dependent", "persistent"]
+WAYS = {"fused": "", "dependent": ", begun early", "persistent": ", one kernel"}
+"""What is added to the name of a step by an engine of kernels."""
 
 
 def config_of(name: str, smoke: bool) -> PriorConfig:
@@ -81,14 +86,21 @@ def dtype_of(setting: Setting) -> torch.dtype:
     return torch.float32 if setting.device.type == "cpu" else torch.bfloat16
 
 
+def stepper_of(prior: Prior, slots: int, cache_bits: CacheBits, way: Way, divide: Shares | None) -> Stepper:
+    """What makes steps in some way; on a CPU kernels do not begin early."""
+    if way == "persistent":
+        return PersistentStepper(prior, slots, divide=divide)
+    if way in ("fused", "dependent"):
+        dependent = way == "dependent" and can_depend(prior.token_embedding.weight.device)
+        return FusedStepper(prior, slots, cache_bits=cache_bits, dependent=dependent)
+    return PlainStepper(prior, slots)
+
+
 def step_seconds(
-    setting: Setting, config: PriorConfig, slots: int, bits: int, cache_bits: CacheBits, way: Way
+    setting: Setting, prior: Prior, slots: int, cache_bits: CacheBits, way: Way, divide: Shares | None = None
 ) -> float:
     """Median time of a step in the middle of a window, in launches of as many steps as the engine makes at most."""
-    prior = random_prior(config, setting.device, dtype_of(setting), bits)
-    stepper: Stepper = (
-        FusedStepper(prior, slots, cache_bits=cache_bits) if way == "fused" else PlainStepper(prior, slots)
-    )
+    stepper, config = stepper_of(prior, slots, cache_bits, way, divide), prior.config
     engine = GraphEngine(stepper, capture=False if way == "eager" else None)
     table, half = stepper.table, config.transformer.context // 2
     places = torch.arange(slots, device=setting.device)[:, None]
@@ -105,55 +117,97 @@ def step_seconds(
         return seconds_of(work, setting.device, 1 if setting.smoke else 7) / count
 
 
+class Priors:
+    """The prior that was asked for last: the next row may want it again."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting, self._kept = setting, dict[tuple[str, int], Prior]()
+
+    def __call__(self, name: str, bits: int) -> Prior:
+        if (name, bits) not in self._kept:
+            self._kept.clear()
+            if self._setting.device.type == "cuda":
+                torch.cuda.empty_cache()
+            config = config_of(name, self._setting.smoke)
+            self._kept[name, bits] = random_prior(config, self._setting.device, dtype_of(self._setting), bits)
+        return self._kept[name, bits]
+
+
 def rows(setting: Setting) -> Iterator[Row]:
-    """Every prior with every number of slots in every precision, by the fused engine."""
-    slots_of = (1, 2) if setting.smoke else SLOTS
-    for name, slots, (precision, bits, cache_bits) in itertools.product(PRIORS, slots_of, PRECISIONS):
+    """Every prior in every precision with every number of slots, by the fused engine.
+
+    One slot comes first, by all engines of kernels, for there they differ most; `ways` compares them at 16.
+    """
+    slots_of, priors = (1, 2) if setting.smoke else SLOTS, Priors(setting)
+    cases = [
+        (name, precision, slots)
+        for some in (slots_of[:1], slots_of[1:])
+        for name, precision, slots in itertools.product(PRIORS, PRECISIONS, some)
+    ]
+    for name, (precision, bits, cache_bits), slots in cases:
         config = config_of(name, setting.smoke)
         if bits == 4 and (config.upsampler is not None or slots > 16):
             continue  # matrices are a small part of what is read then
         if cache_bits == 8 and slots < 64 and not setting.smoke:
             continue
-        least, expected = step_limit(setting, config, slots, bits, cache_bits)
         room = need(config, slots, torch.bfloat16, None if bits == 16 else 8 if bits == 8 else 4, cache_bits)
-        free = torch.cuda.mem_get_info(setting.device)[0] if setting.device.type == "cuda" else 1 << 62
+        free = (
+            torch.cuda.get_device_properties(setting.device).total_memory if setting.device.type == "cuda" else 1 << 62
+        )
         # While the prior is made its matrices are there in 16 bits.
         fits = 2.2 * room.weights + room.state < free if bits != 16 else 1.1 * room.weights + room.state < free
+        way: Way
+        for way in WAYS:
+            if way != "fused" and (slots > (2 if setting.smoke else 1) or (way == "persistent" and cache_bits == 8)):
+                continue
+            least, expected = step_limit(setting, config, slots, bits, cache_bits, way)
 
-        def measure(
-            config: PriorConfig = config, slots: int = slots, bits: int = bits, cache_bits: CacheBits = cache_bits,
-            key: tuple[str, int, str] = (name, slots, precision),
-        ) -> float:  # fmt: skip
-            setting.steps[key] = step_seconds(setting, config, slots, bits, cache_bits, "fused")
-            return 1e3 * setting.steps[key]
+            def measure(
+                name: str = name, slots: int = slots, bits: int = bits, cache_bits: CacheBits = cache_bits,
+                precision: str = precision, way: Way = way,
+            ) -> float:  # fmt: skip
+                found = step_seconds(setting, priors(name, bits), slots, cache_bits, way)
+                if way == "fused":
+                    setting.steps[name, slots, precision] = found
+                return 1e3 * found
 
-        yield Row(
-            what=f"{name}, {slots} slots, {precision}", unit="ms per step", measure=measure if fits else None,
-            limit=1e3 * least, expected=1e3 * expected, needs_s=20,
-            reason=None if fits else f"needs {size_text(room.weights + room.state)}",
-        )  # fmt: skip
+            yield Row(
+                what=f"{name}, {slots} slots, {precision}{WAYS[way]}", unit="ms per step",
+                measure=measure if fits else None, limit=1e3 * least, expected=1e3 * expected, needs_s=20,
+                reason=None if fits else f"needs {size_text(room.weights + room.state)}",
+            )  # fmt: skip
 
 
 def ways(setting: Setting) -> Iterator[Row]:
-    """The same steps eager, captured, and fused."""
+    """The same steps eager, captured, and by kernels."""
     for name, slots in itertools.product(("upsampler", "1b_lyrics"), (1, 2) if setting.smoke else (1, 16)):
         config = config_of(name, setting.smoke)
-        least, expected = step_limit(setting, config, slots, 16, 16)
         way: Way
-        for way in ("eager", "graph", "fused"):
+        for way in ("eager", "graph", *WAYS):
+            least, expected = step_limit(setting, config, slots, 16, 16, way)
+
+            def measure(config: PriorConfig = config, slots: int = slots, way: Way = way) -> float:
+                # A prior for each: a plain step packs it.
+                prior = random_prior(config, setting.device, dtype_of(setting), 16)
+                return 1e3 * step_seconds(setting, prior, slots, 16, way)
+
             yield Row(
                 what=f"{name}, {slots} slots, {way}", unit="ms per step", limit=1e3 * least, needs_s=25,
-                expected=1e3 * expected if way == "fused" else None,
-                measure=lambda c=config, s=slots, w=way: 1e3 * step_seconds(setting, c, s, 16, 16, w),
+                expected=1e3 * expected if way in WAYS else None, measure=measure,
             )  # fmt: skip
 
 
 def tune(setting: Setting) -> Iterator[Row]:
-    """Products of the released shapes, divided otherwise than usual; of several copies, so that no cache holds them."""
+    """Steps by one kernel and products of the released shapes, divided otherwise than usual.
+
+    Products are of several copies, so that no cache holds them.
+    """
+    yield from _tune_shares(setting)
     shapes = ((32, 48),) if setting.smoke else ((4800, 3600), (4800, 4800), (1920, 1440), (1920, 1920), (480, 1920))
     divisions = (Tiling(rows=16, outer=16, inner=32),) if setting.smoke else tuple(
-        Tiling(rows=16, outer=outer, inner=inner, warps=warps, stages=stages)
-        for outer, inner, warps, stages in itertools.product((16, 32, 64), (64, 128, 256), (2, 4), (3, 5))
+        Tiling(rows=rows, outer=outer, inner=inner, warps=warps, stages=stages)
+        for rows, inners in ((1, (256, 512, 1024)), (16, (64, 128, 256)))
+        for outer, inner, warps, stages in itertools.product((16, 32, 64), inners, (4, 8), (3, 5))
     )  # fmt: skip
     for (inner, outer), bits in itertools.product(shapes, (16, 8, 4)):
         copies = 2 if setting.smoke else max(4, int(300e6 / (inner * outer * bits / 8)))
@@ -174,6 +228,26 @@ def tune(setting: Setting) -> Iterator[Row]:
             yield Row(
                 what=f"{inner} to {outer}, {bits} bits, {tiling}", unit="us", measure=measure, limit=limit, needs_s=3
             )
+
+
+def _tune_shares(setting: Setting) -> Iterator[Row]:
+    priors = Priors(setting)
+    for name, bits, slots in itertools.product(("upsampler", "5b_lyrics"), (16, 8), (1, 16)):
+        usual = shares(slots, bits)
+        tried = [
+            Shares(programs=programs, warps=warps, loads=loads, numbers=numbers, inner=usual.inner)
+            for programs, warps in ((1, 4), (1, 8), (2, 4))
+            for loads, numbers in itertools.product((3, 4, 6), (8192, 16384) if slots == 1 else (4096, 8192))
+            if not setting.smoke
+        ]
+        for divide in dict.fromkeys((usual, *tried)):
+            least, _ = step_limit(setting, config_of(name, setting.smoke), slots, bits, 16, "persistent")
+
+            def measure(name: str = name, bits: int = bits, slots: int = slots, divide: Shares = divide) -> float:
+                return 1e3 * step_seconds(setting, priors(name, bits), slots, 16, "persistent", divide)
+
+            yield Row(what=f"{name}, {slots} slots, {bits} bits, {divide}", unit="ms per step", measure=measure,
+                      limit=1e3 * least, needs_s=10)  # fmt: skip
 
 
 def _matrix(setting: Setting, inner: int, outer: int, bits: int) -> Matrix:

@@ -29,7 +29,14 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ConfigError, match="runs on a GPU, not on cpu"):
         EngineSettings(engine="fused").on(CPU, top)
-    monkeypatch.setattr(engines, "_no_kernels", lambda config: None)
+    monkeypatch.setattr(engines, "_no_kernels", lambda config, at_once: None)
+    for capability, reason in ((8, "capability 9 or more, cuda has 8"), (9, None)):
+        monkeypatch.setattr(engines, "_capability", lambda device, capability=capability: capability)
+        if reason is None:
+            assert EngineSettings(engine="dependent").on(GPU, top).caches(64) == 8
+        else:
+            with pytest.raises(ConfigError, match=reason):
+                EngineSettings(engine="dependent").on(GPU, top)
     monkeypatch.setattr(engines, "_has_bfloat16", lambda device: False)
     assert EngineSettings().on(GPU, top) == EngineSettings(engine="graph", precision="float32")
     monkeypatch.setattr(engines, "_has_bfloat16", lambda device: True)
@@ -39,7 +46,7 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
     decided = EngineSettings().on(GPU, top)
     assert (decided.caches(63), decided.caches(64)) == (16, 8)
     assert (decided.dtype(GPU), EngineSettings(precision="int8").dtype(CPU)) == (torch.bfloat16, torch.float32)
-    monkeypatch.setattr(engines, "_no_kernels", lambda config: "Triton is not installed")
+    monkeypatch.setattr(engines, "_no_kernels", lambda config, at_once: "Triton is not installed")
     assert EngineSettings().on(GPU, top).engine == "graph"
     with pytest.raises(ConfigError, match="Triton is not installed"):
         EngineSettings(engine="fused").on(GPU, top)

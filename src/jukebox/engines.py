@@ -25,7 +25,9 @@ from jukebox.sampling.placement import Place
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import CacheBits, PlainStepper
 
-ENGINES = ("auto", "reference", "processor", "graph", "fused")
+ENGINES = ("auto", "reference", "processor", "graph", "fused", "dependent", "persistent")
+KERNELS = ("fused", "dependent", "persistent")
+"""Those of Triton's kernels."""
 PRECISIONS = ("auto", "float32", "bfloat16", "int8", "int4")
 
 # From so many slots on caches are read as much as matrices are.
@@ -38,15 +40,17 @@ class EngineSettings(Config):
 
     Args:
         engine: `reference`: step by step; `processor`: the same in few operations, for priors in float32 on a CPU;
-            `graph`: the steps of the first, captured; `fused`: Triton's kernels, captured. `auto`: the fastest that can
-            be used.
+            `graph`: the steps of the first, captured; `fused`: Triton's kernels, captured; `dependent`: the same, each
+            of which begins while the one before still runs; `persistent`: for up to 16 rows of a step one kernel for
+            all layers, for more as `fused`. `auto`: the fastest that can be used, the last two left out until they have
+            been measured.
         precision: of matrices. `bfloat16` is usual on a GPU, `float32` elsewhere; `int4` keeps the top prior in 4 bits
             and the others in 8.
         cache_bits: of keys and values: 8, or 16 for the type of the prior; None for 8 where the fused engine has 64
             slots or more.
     """
 
-    engine: Literal["auto", "reference", "processor", "graph", "fused"] = "auto"
+    engine: Literal["auto", "reference", "processor", "graph", "fused", "dependent", "persistent"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     cache_bits: Literal[8, 16] | None = None
 
@@ -67,15 +71,20 @@ class EngineSettings(Config):
             precision = "bfloat16" if gpu else "float32"
         if precision == "int4" and config.upsampler is not None:
             precision = "int8"
-        engine, reason = self.engine, _no_kernels(config)
+        engine, reason = self.engine, _no_kernels(config, self.engine == "persistent")
         if engine == "auto":
             host = "processor" if precision == "float32" else "reference"
             engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else host
-        if engine == "fused" and device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-            raise ConfigError(f"The fused engine runs on a GPU, not on {device}; leave it out.")
-        if engine == "fused" and reason is not None:
-            raise ConfigError(f"The fused engine cannot be used: {reason}; use graph or leave it out.")
-        if self.cache_bits == 8 and engine != "fused":
+        if engine in KERNELS and device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+            raise ConfigError(f"The {engine} engine runs on a GPU, not on {device}; leave it out.")
+        if engine in KERNELS and reason is not None:
+            raise ConfigError(f"The {engine} engine cannot be used: {reason}; use graph or leave it out.")
+        if engine == "dependent" and device.type == "cuda" and (found := _capability(device)) < 9:
+            raise ConfigError(
+                f"The dependent engine needs a card of compute capability 9 or more, {device} has {found}; use fused "
+                "or leave it out."
+            )
+        if self.cache_bits == 8 and engine not in ("fused", "dependent"):
             raise ConfigError("Caches of 8 bits are the fused engine's; leave them out or use that.")
         if engine == "processor" and (device.type != "cpu" or precision != "float32"):
             raise ConfigError(
@@ -98,7 +107,7 @@ class EngineSettings(Config):
         """Bits of keys and values for so many slots; everything else is decided."""
         if self.cache_bits is not None:
             return self.cache_bits
-        small = self.engine == "fused" and self.precision != "float32" and slots >= _SLOTS_WITH_SMALL_CACHES
+        small = self.engine in KERNELS and self.precision != "float32" and slots >= _SLOTS_WITH_SMALL_CACHES
         return 8 if small else 16
 
 
@@ -138,21 +147,31 @@ def make_engine(prior: Prior, slots: int, settings: EngineSettings) -> Engine:
     if settings.engine == "graph":
         return GraphEngine(PlainStepper(prior, slots))
     from jukebox.sampling.fused import FusedStepper
+    from jukebox.sampling.kernels.dependent import can_depend
+    from jukebox.sampling.persistent import MOST_ROWS, PersistentStepper
 
-    return GraphEngine(FusedStepper(prior, slots, cache_bits=settings.caches(slots)))
+    if settings.engine == "persistent" and slots <= MOST_ROWS:
+        return GraphEngine(PersistentStepper(prior, slots))
+    dependent = settings.engine == "dependent" and can_depend(prior.token_embedding.weight.device)
+    return GraphEngine(FusedStepper(prior, slots, cache_bits=settings.caches(slots), dependent=dependent))
+
+
+def _capability(device: torch.device) -> int:
+    return torch.cuda.get_device_capability(device)[0]
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    return torch.cuda.get_device_capability(device)[0] >= 8
+    return _capability(device) >= 8
 
 
-def _no_kernels(config: PriorConfig) -> str | None:
-    """Why fused kernels cannot be used for a prior; None where they can."""
+def _no_kernels(config: PriorConfig, at_once: bool) -> str | None:
+    """Why fused kernels, or one for all layers, cannot be used for a prior; None where they can."""
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed (pip install 'jukebox[gpu]')"
     from jukebox.sampling.fused import unsupported
+    from jukebox.sampling.persistent import unsupported_at_once
 
-    lacks = unsupported(config)
+    lacks = unsupported_at_once(config) if at_once else unsupported(config)
     return None if lacks is None else f"its kernels do not compute {lacks}"
 
 

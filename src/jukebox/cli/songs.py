@@ -36,9 +36,9 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engine",
-        choices=("auto", "reference", "processor", "graph", "fused"),
+        choices=("auto", "reference", "processor", "graph", "fused", "dependent", "persistent"),
         default="auto",
-        help="what computes codes (default: the fastest that can be used)",
+        help="what computes codes (default: the fastest that can be used; docs/gpu.md says what each of them is)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
     parser.add_argument(

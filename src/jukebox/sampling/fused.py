@@ -20,6 +20,7 @@ from jukebox.prior.runs import Runs
 from jukebox.prior.transformer import Layer
 from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.kernels import attention, linear, rules, tokens
+from jukebox.sampling.kernels.attend import MOST_SPLITS
 from jukebox.sampling.kernels.attention import Heads, Parts
 from jukebox.sampling.kernels.linear import Matrix
 from jukebox.sampling.noise import gumbel
@@ -27,9 +28,8 @@ from jukebox.sampling.reading import read_window, rows_of
 from jukebox.sampling.stepper import CacheBits, Variant, draw
 from jukebox.sampling.table import SlotTable
 
-# An attention is divided until there are about so many programs, and never into more parts than the last of them can
-# join at little cost.
-_PROGRAMS, _SPLITS = 128, 8
+# An attention is divided until there are about so many programs.
+_PROGRAMS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,7 @@ class FusedStepper:
         noise: what is added to logits; kernels make `noise.gumbel` themselves, any other is asked for.
         cache_bits: of keys and values.
         rows: of a step for each window.
+        dependent: kernels begin while the one before still runs; only where `kernels.dependent.can_depend` says so.
 
     Raises:
         ConfigError: the prior has something that these kernels do not compute; see `unsupported`.
@@ -80,7 +81,14 @@ class FusedStepper:
     launches = (32, 8, 1)
 
     def __init__(
-        self, prior: Prior, slots: int, noise: NoiseSource = gumbel, *, cache_bits: CacheBits = 16, rows: int = 1
+        self,
+        prior: Prior,
+        slots: int,
+        noise: NoiseSource = gumbel,
+        *,
+        cache_bits: CacheBits = 16,
+        rows: int = 1,
+        dependent: bool = False,
     ) -> None:
         reason = unsupported(prior.config)
         if reason is not None:
@@ -88,6 +96,7 @@ class FusedStepper:
         self._prior, self._noise, self._config = prior, noise, prior.config.transformer
         self._slots, items = slots, rows * slots
         self._cache_bits: CacheBits = cache_bits
+        self._dependent = dependent
         self._kind, device = prior.token_embedding.weight.dtype, prior.token_embedding.weight.device
         self._state, self._scratch = _states(prior, items, cache_bits)
         self.table = SlotTable.empty(slots, self.launches[0], prior.layout.vocabulary, device, rows)
@@ -120,7 +129,9 @@ class FusedStepper:
     def with_rows(self, rows: int) -> "FusedStepper":
         """The same with so many rows for each window; this one is of no more use."""
         del self._state, self._scratch, self._blocks  # room for the next
-        return FusedStepper(self._prior, self._slots, self._noise, cache_bits=self._cache_bits, rows=rows)
+        return FusedStepper(
+            self._prior, self._slots, self._noise, cache_bits=self._cache_bits, rows=rows, dependent=self._dependent
+        )
 
     def variant(self, furthest: int, top_k: bool, top_p: bool) -> Variant:
         """One graph serves all positions and settings, where kernels make the noise."""
@@ -150,7 +161,7 @@ class FusedStepper:
         """Write the next token of every slot."""
         self.compute_logits(table)
         if self._noise is gumbel:
-            tokens.draw(table, self._logits, index)
+            tokens.draw(table, self._logits, index, dependent=self._dependent)
         else:
             draw(table, index, self._logits, variant, self._noise)
 
@@ -158,38 +169,49 @@ class FusedStepper:
         """The logits of every row's next token, [rows, vocabulary] in float32, in memory that the next step uses."""
         prior, conditioning = self._prior, self._state.conditioning
         places = None if prior.position_embedding is None else prior.position_embedding.weight
-        tokens.embed(table, prior.token_embedding.weight, places, conditioning.start, conditioning.added, self._x)
-        for block in self._blocks:
-            self._run(block, table.positions)
+        tokens.embed(
+            table, prior.token_embedding.weight, places, conditioning.start, conditioning.added, self._x,
+            dependent=self._dependent,
+        )  # fmt: skip
+        self._run_layers(table.positions)
         again = conditioning.added if prior.config.recondition else None
         more = {} if again is None else {"added": again, "CONTEXT": again.shape[1], "positions": table.positions}
         before = linear.PLAIN if again is None else linear.ADD
-        linear.linear(self._x, self._head, self._logits, self._kind, before=before, **more)
+        self._linear(self._x, self._head, self._logits, before=before, **more)
         return self._logits
 
+    def _run_layers(self, positions: Tensor) -> None:
+        for block in self._blocks:
+            self._run(block, positions)
+
     def _run(self, block: _Block, positions: Tensor) -> None:
-        kind, queries = self._kind, self._queries
+        queries, dependent = self._queries, self._dependent
         if block.cross:
-            linear.linear(self._x, block.first, queries, kind, before=linear.NORM, **block.norm)
+            self._linear(self._x, block.first, queries, before=linear.NORM, **block.norm)
         elif block.scales is None and block.heads is None:
-            linear.linear(
-                self._x, block.first, queries, kind, before=linear.NORM, after=linear.PAIRS, **block.norm,
+            self._linear(
+                self._x, block.first, queries, before=linear.NORM, after=linear.PAIRS, **block.norm,
                 cache=block.cache, positions=positions, QUERY=queries.shape[1], **block.rule,
             )  # fmt: skip
         else:
             queries = self._made
-            linear.linear(self._x, block.first, queries, kind, before=linear.NORM, **block.norm)
-            attention.store_pairs(queries, block.cache, block.scales, positions, block.rule, block.heads)
-        parts = self._parts[block.splits]
+            self._linear(self._x, block.first, queries, before=linear.NORM, **block.norm)
+            attention.store_pairs(
+                queries, block.cache, block.scales, positions, block.rule, block.heads, dependent=dependent
+            )
         attention.attention(
-            queries, block.cache, block.scales, positions, self._attended, parts, block.rule, heads=block.heads
-        )
-        linear.linear(self._attended, block.projection, self._y, kind, after=linear.RESIDUAL, residual=self._x)
-        linear.linear(self._y, block.inner, self._hidden, kind, before=linear.NORM, after=linear.GELU, **block.mlp_norm)
-        linear.linear(
-            self._hidden, block.outer, self._x, kind, after=linear.RESIDUAL,
+            queries, block.cache, block.scales, positions, self._attended, self._parts[block.splits], block.rule,
+            heads=block.heads, dependent=dependent,
+        )  # fmt: skip
+        self._linear(self._attended, block.projection, self._y, after=linear.RESIDUAL, residual=self._x)
+        self._linear(self._y, block.inner, self._hidden, before=linear.NORM, after=linear.GELU, **block.mlp_norm)
+        self._linear(
+            self._hidden, block.outer, self._x, after=linear.RESIDUAL,
             residual=self._y, base=self._x, SCALE=block.scale,
         )  # fmt: skip
+
+    def _linear(self, x: Tensor, matrix: Matrix, out: Tensor, **more: Any) -> None:
+        linear.linear(x, matrix, out, self._kind, dependent=self._dependent, **more)
 
     def _block(self, layer: Layer, cache: Tensor, cache_bits: CacheBits) -> _Block:
         inner, attention_, scales, heads = layer.mlp.input, layer.attention, None, None
@@ -212,7 +234,7 @@ class FusedStepper:
             cache=cache,
             scales=scales,
             heads=heads,
-            splits=max(1, min(_SPLITS, _PROGRAMS // programs, -(-longest // 32))),
+            splits=max(1, min(MOST_SPLITS.value, _PROGRAMS // programs, -(-longest // 32))),
             projection=Matrix.of(attention_.output),
             mlp_norm=_norm(layer.mlp_norm),
             inner=Matrix.of(inner),

@@ -1,5 +1,7 @@
 """The product of a step, with what comes before and after it, is that of PyTorch."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,12 +14,12 @@ from jukebox.nn.basics import quick_gelu
 from jukebox.nn.quantised import Linear4, Linear8
 from jukebox.prior.patterns import of_layer
 from jukebox.prior.runs import Runs
-from jukebox.sampling.kernels import linear
+from jukebox.sampling.kernels import dependent, linear
 from jukebox.sampling.kernels.linear import Matrix, Tiling
-from jukebox.sampling.kernels.rules import rule
+from jukebox.sampling.kernels.rules import INTERPRETED, rule
 from tests.sampling.kernels.machine import DEVICE, TOLERANCES, drawn
 
-SMALL = Tiling(rows=16, outer=16, inner=32)
+SMALL, ONE = Tiling(rows=16, outer=16, inner=32), Tiling(rows=1, outer=16, inner=64)
 
 
 def module(inner: int, outer: int) -> nn.Linear:
@@ -30,13 +32,13 @@ def module(inner: int, outer: int) -> nn.Linear:
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("bits", [16, 8, 4])
-@pytest.mark.parametrize(("rows", "inner", "outer"), [(1, 40, 24), (18, 200, 20)])
+@pytest.mark.parametrize(("rows", "inner", "outer"), [(1, 200, 24), (18, 200, 20)])
 def test_products_in_every_precision(rows: int, inner: int, outer: int, bits: int, kind: torch.dtype) -> None:
-    """Rows, inputs and outputs that fill no block; what is beyond them is untouched."""
+    """Rows, inputs and outputs that fill no block; one row by itself; what is beyond them is untouched."""
     made = module(inner, outer).to(kind)
     reduced = made if bits == 16 else Linear8(made) if bits == 8 else Linear4(made)
     x, room = drawn(rows, inner).to(kind), torch.full((rows + 1, outer), 7.0, device=DEVICE)
-    linear.linear(x, Matrix.of(reduced), room[:rows], kind, divide=SMALL)
+    linear.linear(x, Matrix.of(reduced), room[:rows], kind, divide=ONE if rows == 1 else SMALL)
     if isinstance(reduced, Linear8):
         weight = reduced.weight.float() * reduced.scale[:, None]
     else:
@@ -46,17 +48,55 @@ def test_products_in_every_precision(rows: int, inner: int, outer: int, bits: in
     assert bool((room[rows:] == 7).all())
 
 
-def test_a_norm_before_and_an_activation_after() -> None:
+@pytest.mark.skipif(not INTERPRETED, reason="what a card is asked for cannot be seen")
+@pytest.mark.parametrize("bits", [16, 8, 4])
+def test_what_is_asked_for_before_the_kernel_before_has_ended(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of the matrix, from the beginning of each output on, none beyond; then the next begins; then it waits."""
+    made, events, asked = module(200, 20).to(torch.float16), list[str](), list[int]()
+    matrix = Matrix.of(made if bits == 16 else Linear8(made) if bits == 8 else Linear4(made))
+
+    def ask(places: Any) -> None:
+        events.append("ask")
+        asked.extend(places.handle.data.flatten().tolist())
+
+    monkeypatch.setattr(dependent, "_prefetch", ask)
+    monkeypatch.setattr(dependent, "gdc_launch_dependents", lambda: events.append("begin"))
+    monkeypatch.setattr(dependent, "gdc_wait", lambda: events.append("wait"))
+    x, out, usual = drawn(2, 200).half(), torch.zeros(2, 20, device=DEVICE), torch.zeros(2, 20, device=DEVICE)
+    divide = Tiling(rows=16, outer=16, inner=32, ahead=2)
+    linear.linear(x, matrix, out, torch.float16, divide=divide, dependent=True)
+    linear.linear(x, matrix, usual, torch.float16, divide=divide)
+    assert torch.equal(out, usual)
+    assert events == 2 * ["ask", "begin", "wait"]
+    lines = range(min(2, -(-matrix.row_bytes // 128)))
+    starts = [matrix.weight.data_ptr() + row * matrix.row_bytes for row in range(20)]
+    assert set(asked) == {start + 128 * line for start in starts for line in lines}
+
+
+@pytest.mark.parametrize(("rows", "divide"), [(1, ONE), (3, SMALL), (5, SMALL)])
+def test_a_norm_before_and_an_activation_after(rows: int, divide: Tiling) -> None:
+    """Few rows, whose moments are found one by one, and more."""
     made, norm = module(70, 20), nn.LayerNorm(70, device=DEVICE)
     with torch.no_grad():
         norm.weight.copy_(drawn(70))
         norm.bias.copy_(drawn(70, seed=1))
-    x, out = 3 + 2 * drawn(5, 70), torch.zeros(5, 20, device=DEVICE)
+    x, out = 3 + 2 * drawn(rows, 70), torch.zeros(rows, 20, device=DEVICE)
     linear.linear(
-        x, Matrix.of(made), out, torch.float32, before=linear.NORM, after=linear.GELU, divide=SMALL,
+        x, Matrix.of(made), out, torch.float32, before=linear.NORM, after=linear.GELU, divide=divide,
         gain=norm.weight.detach(), shift=norm.bias.detach(), EPS=norm.eps,
     )  # fmt: skip
     torch.testing.assert_close(out, quick_gelu(made(norm(x))).detach(), atol=5e-5, rtol=1e-5)
+
+
+def test_moments_of_many_rows_are_joined_block_by_block() -> None:
+    """A block of 64 rows is 64 inputs; here are four and a bit, far from zero."""
+    made, norm, x = module(300, 20), nn.LayerNorm(300, device=DEVICE), 5 + 2 * drawn(20, 300)
+    out = torch.zeros(20, 20, device=DEVICE)
+    linear.linear(
+        x, Matrix.of(made), out, torch.float32, before=linear.NORM, divide=Tiling(rows=64, outer=16, inner=128),
+        gain=norm.weight.detach(), shift=norm.bias.detach(), EPS=norm.eps,
+    )  # fmt: skip
+    torch.testing.assert_close(out, made(norm(x)).detach(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25])

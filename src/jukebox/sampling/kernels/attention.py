@@ -1,6 +1,5 @@
 """Attention of one query of every slot over the run of slots that its pattern sees, wherever it is.
 
-A run can be divided among several programs; the one that ends last joins what all have found, always in the same order.
 Heads of any width; caches in the model's type, or in 8 bits with a scale for each key and value of each head.
 """
 
@@ -12,7 +11,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from jukebox.sampling.kernels.rules import over, read_run, write_slot
+from jukebox.sampling.kernels.attend import attend, head
+from jukebox.sampling.kernels.dependent import launched, wait_for_the_kernel_before
+from jukebox.sampling.kernels.rules import over, write_slot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,7 @@ def attention(
     *,
     heads: Heads | None = None,
     block: int | None = None,
+    dependent: bool = False,
 ) -> None:
     """Launch the attention of every row.
 
@@ -80,6 +82,7 @@ def attention(
         rule: constants of the pattern.
         heads: what is done to the queries first.
         block: keys that are read at once; fewer for wide heads, whose registers would overflow.
+        dependent: begins while the kernel before still runs.
     """
     rows, count, splits, width = parts.values.shape
     more = heads or Heads()
@@ -88,6 +91,7 @@ def attention(
         width**-0.5, queries.stride(0),
         **rule, HEADS=count, WIDTH=width, SPLITS=splits, EPS=more.eps, ROTARY=more.rotary,
         BLOCK_S=block or (32 if width <= 256 else 16), BLOCK_D=triton.next_power_of_2(width), num_warps=4, num_stages=2,
+        **launched(dependent),
     )  # fmt: skip
 
 
@@ -97,90 +101,15 @@ def attention_kernel(
     queries, cache, scales, positions, out, parts, stats, ended, gain, factor, stride,
     RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
     EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr, EPS: tl.constexpr,
-    ROTARY: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr,
+    ROTARY: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     """See `attention`."""
-    item, split = tl.program_id(0), tl.program_id(1)
-    row, head = (item // HEADS).to(tl.int64), item % HEADS
-    position = tl.load(positions + row)
-    first, count = read_run(position, RULE, CAPACITY, LENGTH, TAIL, EMPTY)
-    share = (count + SPLITS - 1) // SPLITS
-    begin = split * share
-    end = tl.minimum(begin + share, count)
-    lanes = tl.arange(0, BLOCK_D)
-    inside = lanes < WIDTH
-    query = _head(queries + row * stride + head * WIDTH, lanes, gain, position, WIDTH, EPS, ROTARY) * factor
-    peak = tl.full((), -1e30, tl.float32)
-    total = tl.zeros((), tl.float32)
-    values = tl.zeros((BLOCK_D,), tl.float32)
-    for start in range(begin, end, BLOCK_S):
-        place = start + tl.arange(0, BLOCK_S)
-        there = place < end
-        slot = row * SLOTS + first + place
-        pair = (slot * 2 * HEADS + head)[:, None] * WIDTH + lanes[None, :]
-        loaded = there[:, None] & inside[None, :]
-        key = tl.load(cache + pair, mask=loaded, other=0).to(tl.float32)
-        value = tl.load(cache + pair + HEADS * WIDTH, mask=loaded, other=0).to(tl.float32)
-        logits = tl.sum(query[None, :] * key, 1)
-        if scales is not None:
-            scale = slot * 2 * HEADS + head
-            logits *= tl.load(scales + scale, mask=there, other=0.0)
-            value *= tl.load(scales + scale + HEADS, mask=there, other=0.0)[:, None]
-        logits = tl.where(there, logits, -float("inf"))
-        higher = tl.maximum(peak, tl.max(logits, 0))
-        shrunk = tl.exp(peak - higher)
-        weights = tl.exp(logits - higher)
-        total = total * shrunk + tl.sum(weights, 0)
-        values = values * shrunk + tl.sum(weights[:, None] * value, 0)
-        peak = higher
-    place = (row * HEADS + head) * WIDTH + lanes
-    if SPLITS == 1:
-        # No keys at all: nothing was added to either.
-        values = values / tl.where(total == 0.0, 1.0, total)
-        tl.store(out + place, values.to(out.dtype.element_ty), mask=inside)
-    else:
-        part = (row * HEADS + head) * SPLITS
-        tl.store(parts + (part + split) * WIDTH + lanes, values, mask=inside)
-        tl.store(stats + (part + split) * 2, peak)
-        tl.store(stats + (part + split) * 2 + 1, total)
-        # All threads have stored before one of them says so, to the whole device.
-        tl.debug_barrier()
-        if tl.atomic_add(ended + row * HEADS + head, 1, sem="acq_rel") == SPLITS - 1:
-            highest = tl.full((), -1e30, tl.float32)
-            for other in tl.static_range(SPLITS):
-                highest = tl.maximum(highest, tl.load(stats + (part + other) * 2, cache_modifier=".cg"))
-            whole = tl.zeros((), tl.float32)
-            joined = tl.zeros((BLOCK_D,), tl.float32)
-            for other in tl.static_range(SPLITS):
-                weight = tl.exp(tl.load(stats + (part + other) * 2, cache_modifier=".cg") - highest)
-                whole += weight * tl.load(stats + (part + other) * 2 + 1, cache_modifier=".cg")
-                found = tl.load(parts + (part + other) * WIDTH + lanes, mask=inside, other=0.0, cache_modifier=".cg")
-                joined += weight * found
-            joined = joined / tl.where(whole == 0.0, 1.0, whole)
-            tl.store(out + place, joined.to(out.dtype.element_ty), mask=inside)
-            tl.store(ended + row * HEADS + head, 0)
-
-
-@triton.jit
-@no_type_check
-def _head(numbers, lanes, gain, position, WIDTH: tl.constexpr, EPS: tl.constexpr, ROTARY: tl.constexpr):
-    """A query or key in float32, normalised where there is a gain, and turned by its position."""
-    inside = lanes < WIDTH
-    x = tl.load(numbers + lanes, mask=inside, other=0.0).to(tl.float32)
-    share = tl.full((), 1.0, tl.float32)
-    if gain is not None:
-        share = 1.0 / tl.sqrt(tl.sum(x * x, 0) / WIDTH + EPS)
-        x *= share * tl.load(gain + lanes, mask=inside, other=0.0).to(tl.float32)
-    if ROTARY:
-        HALF: tl.constexpr = WIDTH // 2
-        other = tl.where(lanes < HALF, lanes + HALF, lanes - HALF)
-        y = tl.load(numbers + other, mask=inside, other=0.0).to(tl.float32)
-        if gain is not None:
-            y *= share * tl.load(gain + other, mask=inside, other=0.0).to(tl.float32)
-        # 10000 ** (-i / HALF) by its logarithm.
-        angle = position.to(tl.float32) * tl.exp((lanes % HALF).to(tl.float32) * (-9.210340371976184 / HALF))
-        x = x * tl.cos(angle) + tl.where(lanes < HALF, -y, y) * tl.sin(angle)
-    return x
+    wait_for_the_kernel_before(DEPENDENT)
+    attend(
+        queries, cache, scales, positions, out, parts, stats, ended, gain, factor, stride,
+        tl.program_id(0), tl.program_id(1), SPLITS, RULE, SLOTS, CAPACITY, LENGTH, TAIL, EMPTY,
+        HEADS, WIDTH, EPS, ROTARY, BLOCK_S, BLOCK_D,
+    )  # fmt: skip
 
 
 def store_pairs(
@@ -190,6 +119,8 @@ def store_pairs(
     positions: Tensor,
     rule: dict[str, Any],
     heads: Heads | None = None,
+    *,
+    dependent: bool = False,
 ) -> None:
     """Write the keys and values of every row into a cache: of 8 bits, or when something is done to the keys first.
 
@@ -200,12 +131,13 @@ def store_pairs(
         positions: of the keys.
         rule: constants of the pattern.
         heads: what is done to the keys first.
+        dependent: begins while the kernel before still runs.
     """
     rows, _, _, count, width = cache.shape
     more = heads or Heads()
     over(store_pairs_kernel, rows, 2 * count)(
         made, cache, scales, positions, more.key_gain, **rule, HEADS=count, WIDTH=width, EPS=more.eps,
-        ROTARY=more.rotary, BLOCK_D=triton.next_power_of_2(width),
+        ROTARY=more.rotary, BLOCK_D=triton.next_power_of_2(width), **launched(dependent),
     )  # fmt: skip
 
 
@@ -215,9 +147,10 @@ def store_pairs_kernel(
     made, cache, scales, positions, gain,
     RULE: tl.constexpr, SLOTS: tl.constexpr, CAPACITY: tl.constexpr, LENGTH: tl.constexpr, TAIL: tl.constexpr,
     EMPTY: tl.constexpr, HEADS: tl.constexpr, WIDTH: tl.constexpr, EPS: tl.constexpr, ROTARY: tl.constexpr,
-    BLOCK_D: tl.constexpr,
+    BLOCK_D: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     """See `store_pairs`."""
+    wait_for_the_kernel_before(DEPENDENT)
     row, which = tl.program_id(0).to(tl.int64), tl.program_id(1)
     lanes = tl.arange(0, BLOCK_D)
     inside = lanes < WIDTH
@@ -226,7 +159,7 @@ def store_pairs_kernel(
     slot = row * SLOTS + write_slot(position, RULE, CAPACITY, LENGTH, TAIL, EMPTY)
     numbers = tl.load(base + lanes, mask=inside, other=0.0).to(tl.float32)
     if which < HEADS:
-        numbers = _head(base, lanes, gain, position, WIDTH, EPS, ROTARY)
+        numbers = head(base, lanes, gain, position, WIDTH, EPS, ROTARY)
     place = cache + (slot * 2 * HEADS + which) * WIDTH + lanes
     if scales is None:
         tl.store(place, numbers.to(cache.dtype.element_ty), mask=inside)

@@ -47,15 +47,8 @@ def everything(slots: int) -> dict[str, Any]:
 
 @triton.jit
 @no_type_check
-def write_slot(
-    position,
-    RULE: tl.constexpr,
-    CAPACITY: tl.constexpr,
-    LENGTH: tl.constexpr,
-    TAIL: tl.constexpr,
-    EMPTY: tl.constexpr,
-):
-    """`Runs.write`."""
+def write_slot(position, RULE, CAPACITY, LENGTH, TAIL, EMPTY):
+    """`Runs.write`; the rule is constants, or numbers where a kernel has layers of several."""
     if RULE == 3:
         slot = position % LENGTH * (CAPACITY // LENGTH) + position // LENGTH
     elif RULE == 4:
@@ -69,15 +62,8 @@ def write_slot(
 
 @triton.jit
 @no_type_check
-def read_run(
-    position,
-    RULE: tl.constexpr,
-    CAPACITY: tl.constexpr,
-    LENGTH: tl.constexpr,
-    TAIL: tl.constexpr,
-    EMPTY: tl.constexpr,
-):
-    """`Runs.first` and `Runs.count`."""
+def read_run(position, RULE, CAPACITY, LENGTH, TAIL, EMPTY):
+    """`Runs.first` and `Runs.count`; likewise."""
     first = position * 0
     if RULE == 0:
         count = position % LENGTH + 1

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from jukebox.sampling.kernels.dependent import launched, wait_for_the_kernel_before
 from jukebox.sampling.kernels.rules import over
 from jukebox.sampling.table import DRAW, SlotTable
 
@@ -18,6 +19,8 @@ def embed(
     start: Tensor,
     added: Tensor | None,
     out: Tensor,
+    *,
+    dependent: bool = False,
 ) -> None:
     """Launch the inputs of every row.
 
@@ -28,12 +31,13 @@ def embed(
         start: [rows, width], in the place of a token before the first.
         added: [rows, context, width], added at each position.
         out: [rows, width] in float32.
+        dependent: begins while the kernel before still runs.
     """
     rows, width = out.shape
     block = min(1024, triton.next_power_of_2(width))
     over(embed_kernel, rows, triton.cdiv(width, block))(
         table.previous, table.positions, tokens, places, start, added, out,
-        CONTEXT=1 if added is None else added.shape[1], WIDTH=width, BLOCK=block,
+        CONTEXT=1 if added is None else added.shape[1], WIDTH=width, BLOCK=block, **launched(dependent),
     )  # fmt: skip
 
 
@@ -41,9 +45,10 @@ def embed(
 @no_type_check
 def embed_kernel(
     previous, positions, tokens, places, start, added, out,
-    CONTEXT: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+    CONTEXT: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     """See `embed`."""
+    wait_for_the_kernel_before(DEPENDENT)
     row = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     here = columns < WIDTH
@@ -58,7 +63,7 @@ def embed_kernel(
     tl.store(out + row * WIDTH + columns, x, mask=here)
 
 
-def draw(table: SlotTable, logits: Tensor, index: int) -> None:
+def draw(table: SlotTable, logits: Tensor, index: int, *, dependent: bool = False) -> None:
     """Launch the choice of every slot's next token into column `index`, and move on: what `stepper.draw` does.
 
     Of tokens that are equally probable at the border of a share all are kept.
@@ -67,12 +72,14 @@ def draw(table: SlotTable, logits: Tensor, index: int) -> None:
         table: settings and places of the slots; changed.
         logits: [rows, vocabulary] in float32.
         index: column of `written` and `replayed`.
+        dependent: begins while the kernel before still runs.
     """
     slots, vocabulary = len(table.places), logits.shape[1]
     over(draw_kernel, slots)(
         logits, table.temperature, table.noisy, table.top_k, table.top_p, table.guidance, table.keys, table.places,
         table.positions, table.moves, table.previous, table.replayed, table.written, index, table.written.shape[1],
         ROWS=table.rows, VOCABULARY=vocabulary, DRAW=DRAW, BLOCK=triton.next_power_of_2(vocabulary), num_warps=8,
+        **launched(dependent),
     )  # fmt: skip
 
 
@@ -103,8 +110,10 @@ def gumbel_of(bits):
 def draw_kernel(
     logits, temperature, noisy, top_k, top_p, guidance, keys, places, positions, moves, previous, replayed, written,
     index, columns, ROWS: tl.constexpr, VOCABULARY: tl.constexpr, DRAW: tl.constexpr, BLOCK: tl.constexpr,
+    DEPENDENT: tl.constexpr,
 ):  # fmt: skip
     """See `draw`."""
+    wait_for_the_kernel_before(DEPENDENT)
     row = tl.program_id(0)
     tokens = tl.arange(0, BLOCK)
     here = tokens < VOCABULARY
