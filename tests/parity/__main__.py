@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.parity.report import Check
+from tests.parity.stack import ENGINES
 
 TEXTS = ("normalisation.json", "ids.json", "labels.json", "lyric_window_rounding.json", "get_starts.json")
 
@@ -51,9 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("-v", "--verbose", action="store_true", help="print every check")
-    parser.add_argument(
-        "--engine", choices=("reference", "processor", "graph", "fused"), default="reference", help="of whole songs"
-    )
+    parser.add_argument("--engine", choices=tuple(ENGINES), default="reference", help="of whole songs")
     options = parser.parse_args(arguments)
     os.environ["JUKEBOX_PARITY_ENGINE"] = options.engine
     failed = total = 0

@@ -36,12 +36,31 @@ from tests.parity.alignment import ATTENTION
 from tests.parity.report import Check, close, equal, equal_integers
 
 SOUND = 5e-5
+
+
+def _fused(prior: Prior, slots: int) -> Engine:
+    from jukebox.sampling.fused import FusedStepper  # Triton is an extra
+
+    return GraphEngine(FusedStepper(prior, slots))
+
+
+def _persistent(prior: Prior, slots: int) -> Engine:
+    from jukebox.sampling.persistent import PersistentStepper
+
+    return GraphEngine(PersistentStepper(prior, slots))
+
+
 ENGINES: dict[str, Callable[[Prior, int], Engine]] = {
     "reference": ReferenceEngine,
     "processor": ProcessorEngine,
     "graph": lambda prior, slots: GraphEngine(PlainStepper(prior, slots)),
+    "fused": _fused,
+    "persistent": _persistent,
 }
-"""Engines that a case can be run through: `python -m tests.parity --engine graph`."""
+"""Engines that a case can be run through: `python -m tests.parity --engine graph`.
+
+Those of kernels need Triton and, without a card, `TRITON_INTERPRET=1`.
+"""
 
 GREEDY = SamplingConfig(temperature=0.99, top_k=1)
 
