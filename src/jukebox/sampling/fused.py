@@ -22,7 +22,7 @@ from jukebox.sampling.engine import NoiseSource, Window
 from jukebox.sampling.kernels import attention, linear, rules, tokens
 from jukebox.sampling.kernels.attend import MOST_SPLITS
 from jukebox.sampling.kernels.attention import Heads, Parts
-from jukebox.sampling.kernels.linear import Matrix
+from jukebox.sampling.kernels.linear import Matrix, aligned
 from jukebox.sampling.noise import gumbel
 from jukebox.sampling.reading import read_window, rows_of
 from jukebox.sampling.stepper import CacheBits, Variant, draw
@@ -262,7 +262,7 @@ def _heads(attention_: SelfAttention) -> Heads | None:
 
 
 def _norm(norm: nn.LayerNorm) -> dict[str, Any]:
-    return {"gain": norm.weight.detach(), "shift": norm.bias.detach(), "EPS": norm.eps}
+    return {"gain": aligned(norm.weight), "shift": aligned(norm.bias), "EPS": norm.eps}
 
 
 def _states(prior: Prior, rows: int, cache_bits: CacheBits) -> tuple[PriorState, PriorState | None]:

@@ -67,10 +67,15 @@ class Matrix:
             weight, bits, inner = module.weight.detach(), 16, module.in_features
         bias = module.bias
         assert bias is None or isinstance(bias, Tensor)
-        return cls(
-            weight=weight.contiguous(), step=step, low=low, bias=None if bias is None else bias.detach(), bits=bits,
-            inner=inner, outer=weight.shape[0],
-        )  # fmt: skip
+        weight, step, low, bias = (None if each is None else aligned(each) for each in (weight, step, low, bias))
+        assert weight is not None
+        return cls(weight=weight, step=step, low=low, bias=bias, bits=bits, inner=inner, outer=weight.shape[0])
+
+
+def aligned(parameter: Tensor) -> Tensor:
+    """A parameter without gaps that can be read 16 bytes at once; one in a mapped file may have to be copied."""
+    found = parameter.detach().contiguous()
+    return found if found.data_ptr() % 16 == 0 else found.clone()
 
 
 @dataclass(frozen=True, kw_only=True)
