@@ -12,6 +12,7 @@ from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.openai import Imported
 from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError, ConfigError
+from jukebox.nn import pages
 from jukebox.nn.unallocated import unallocated
 from jukebox.prior.prior import Prior
 from jukebox.vqvae.vqvae import VQVAE
@@ -74,8 +75,15 @@ def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch
     """The module around these tensors; those of another type are copied, the rest are not."""
     with unallocated():
         module = Prior(config)
-    module.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
+    module.load_state_dict({name: _of_type(tensor, dtype) for name, tensor in tensors.items()}, assign=True)
     return module.eval()
+
+
+def _of_type(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor itself, or a copy, whose memory a packed matrix will take over (`nn.pages`)."""
+    if tensor.dtype != dtype:
+        pages.make_room(tensor.numel() * dtype.itemsize)
+    return tensor.to(dtype)
 
 
 def build_vqvae(config: VqvaeConfig, tensors: Mapping[str, Tensor]) -> VQVAE:
