@@ -16,9 +16,9 @@ def zeros(*shape: int) -> Float[Tensor, "..."]:
     """
     numbers = torch.Size(shape).numel()
     try:
-        mapped = mmap.mmap(-1, max(1, 4 * numbers), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        mapped = mmap.mmap(-1, 4 * numbers, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         mapped.madvise(mmap.MADV_HUGEPAGE)
-    except (AttributeError, OSError):  # not Linux, or one without large pages
+    except (AttributeError, OSError, ValueError):  # not Linux, or one without large pages; or nothing is wanted
         return torch.zeros(shape)
     return torch.frombuffer(mapped, dtype=torch.float32, count=numbers).view(shape)
 

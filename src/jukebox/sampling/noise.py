@@ -18,7 +18,7 @@ _STEP, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB13311
 # Counters between two positions: more than any vocabulary has tokens.
 _STRIDE = 1 << 20
 # Rows of noise that are made at once on a processor.
-_ROWS = 16
+_ROWS = 8
 
 
 def noise_key(seed: int, take: int, level: int) -> int:
