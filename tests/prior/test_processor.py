@@ -1,5 +1,6 @@
 """The step for processors is the prior's own step, whatever its layers are."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -130,7 +131,7 @@ def test_logits_are_the_same_bits_alone_and_beside_windows_elsewhere(rows: int, 
         return found
 
     alone = [torch.cat(logits(ProcessorStep(prior, 1), {window: 0}, context)) for window in range(len(begins))]
-    assert not any(torch.equal(one, other) for one, other in zip(alone, alone[1:], strict=False))
+    assert not any(torch.equal(one, other) for one, other in itertools.pairwise(alone))
     together = ProcessorStep(prior, len(begins))
     for begin, end in zip(begins, (*begins[1:], context), strict=True):
         at = {window: begin - first for window, first in enumerate(begins) if first <= begin}
