@@ -52,8 +52,11 @@ def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtyp
         CheckpointError: there is no such file, name or level, or it is damaged or not a prior.
     """
     found = find_prior(model, level)
-    assert isinstance(found.config, PriorConfig)
-    return build_prior(found.config, found.tensors, dtype)
+    config, tensors = found.config, dict(found.tensors)
+    assert isinstance(config, PriorConfig)
+    del found
+    # What is copied lets go of its part of the file at once.
+    return build_prior(config, {name: _of_type(tensors.pop(name), dtype) for name in sorted(tensors)}, dtype)
 
 
 def find_prior(model: str | Path, level: int | None = None) -> Imported:
