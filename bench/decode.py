@@ -34,6 +34,15 @@ TASKS: tuple[Task, ...] = (
     ("MID", 8, "end", 10.0),
 )  # fmt: skip
 STEPS = {"MINI": 24, "MID": 8}
+# Shape, slots, and whether all numbers of the matrices are in half precision.
+MEMORY = (
+    ("MINI", 16, True),
+    ("MINI", 16, False),
+    ("MINI", 1, True),
+    ("MINI", 1, False),
+    ("MID", 8, True),
+    ("MID", 1, False),
+)
 
 
 def read_rate() -> float:
@@ -49,33 +58,31 @@ def read_rate() -> float:
     return values.nbytes / min(times)
 
 
-def prior_of(name: str, half: bool):
-    """The prior with random weights, and codes to read."""
+def saved_prior(folder: Path, name: str, half: bool) -> str:
+    """A prior with random weights as a file, of half precision as the released ones or of full; returns its folder."""
+    from jukebox.checkpoints import store
+
+    prior, _ = forward.random_prior(name)
+    tensors = {key: tensor.half() if half else tensor for key, tensor in prior.state_dict().items()}
+    store.save(folder / f"{name}-{half}", tensors, prior.config, source={"origin": "benchmark"})
+    return str(folder / f"{name}-{half}")
+
+
+def ours(name: str, slots: int, place: str, model: str) -> Callable[[int], object]:
+    """Steps of our engine, with the prior in a folder."""
     import torch
 
-    prior, codes = forward.random_prior(name)
-    if half:
-        with torch.no_grad():
-            for parameter in prior.parameters():
-                parameter.copy_(parameter.half().float())
-    return prior, codes
-
-
-def ours(name: str, slots: int, place: str, half: bool) -> Callable[[int], object]:
-    """Steps of our engine."""
-    import torch
-
+    from jukebox.checkpoints.load import load_prior
     from jukebox.prior.conditions import Conditions
     from jukebox.sampling.engine import Window
     from jukebox.sampling.processor import ProcessorEngine
     from jukebox.sampling.token import SamplingConfig
 
-    prior, codes = prior_of(name, half)
-    engine = ProcessorEngine(prior, slots)
-    context = forward.SHAPES[name][3]
+    engine, context = ProcessorEngine(load_prior(model), slots), forward.SHAPES[name][3]
+    codes = torch.randint(0, forward.CODES, (context,), generator=torch.Generator().manual_seed(1))
     known = 0 if place == "start" else context - 3 * STEPS[name]
     window = Window(
-        conditions=Conditions(), known=codes[0, :known], replay=torch.zeros(0, dtype=torch.int64), start=0, key=0,
+        conditions=Conditions(), known=codes[:known], replay=torch.zeros(0, dtype=torch.int64), start=0, key=0,
         sampling=SamplingConfig(temperature=0.99),
     )  # fmt: skip
     engine.begin(0, window)
@@ -140,7 +147,7 @@ def worker(arguments: argparse.Namespace) -> dict[str, float]:
         if side == "peer":
             run = peer(name, slots, arguments.place)
         else:
-            run = ours(name, slots, arguments.place, half=side == "ours")
+            run = ours(name, slots, arguments.place, arguments.model)
         steps = STEPS[name]
         run(steps // 2)
         spent_s, clock_s = [], []
@@ -174,10 +181,12 @@ def against_peer(tasks: Sequence[Task], rounds: int, rates: tuple[float, float])
     rows: list[dict[str, float | str]] = []
     for name, slots, place, asked in tasks:
         found: dict[str, list[float]] = {"ours": [], "float32": [], "peer": []}
-        for _ in range(rounds if name == "MINI" else 1):
-            for side, values in found.items():
-                words = ("--worker", side, "--shape", name, "--slots", str(slots), "--place", place)
-                values.append(run(*words)["per_cpu_s"])
+        with tempfile.TemporaryDirectory() as folder:
+            models = {side: saved_prior(Path(folder), name, side == "ours") for side in ("ours", "float32")}
+            for _ in range(rounds if name == "MINI" else 1):
+                for side, values in found.items():
+                    words = ("--worker", side, "--shape", name, "--slots", str(slots), "--place", place)
+                    values.append(run(*words, *(("--model", models[side]) if side in models else ()))["per_cpu_s"])
         mine, full, theirs = (statistics.median(found[side]) for side in ("ours", "float32", "peer"))
         limit = limit_of(name, slots, rates)
         print(
@@ -203,8 +212,10 @@ def many_slots(rates: tuple[float, float]) -> list[dict[str, float]]:
     rows = []
     for slots in (1, 8, 32, 64):
         words = ("--shape", "MINI", "--slots", str(slots), "--place", "start")
-        theirs, one = run("--worker", "peer", *words), run("--worker", "ours", *words)
-        two = run("--worker", "ours", *words, threads=2)
+        theirs = run("--worker", "peer", *words)
+        with tempfile.TemporaryDirectory() as folder:
+            mine = ("--worker", "ours", "--model", saved_prior(Path(folder), "MINI", half=True), *words)
+            one, two = run(*mine), run(*mine, threads=2)
         limit, rate = limit_of("MINI", slots, rates), one["per_cpu_s"]
         print(
             f"| {slots} | {theirs['per_cpu_s']:.0f} | {rate:.0f} | {rate / theirs['per_cpu_s']:.2f} | {limit:.0f} "
@@ -250,44 +261,50 @@ def whole_songs() -> list[dict[str, float]]:
     return rows
 
 
-def memory_worker(shape: str, slots: int) -> dict[str, float]:
+def memory_worker(folder: str, slots: int) -> dict[str, float]:
     """One process: what an engine adds at its peak, over the weights it was given and its caches."""
     import torch
 
     from jukebox.checkpoints.load import load_prior
     from jukebox.prior.conditions import Conditions
+    from jukebox.prior.initialise import new_prior
     from jukebox.sampling.engine import Window
     from jukebox.sampling.processor import ProcessorEngine
     from jukebox.sampling.token import SamplingConfig
 
+    def write(prior, slots: int) -> ProcessorEngine:
+        engine, empty = ProcessorEngine(prior, slots), torch.zeros(0, dtype=torch.int64)
+        for slot in range(slots):
+            engine.begin(slot, Window(conditions=Conditions(), known=empty, replay=empty, start=0, key=slot,
+                                      sampling=SamplingConfig()))  # fmt: skip
+        engine.run(8)
+        return engine
+
     torch.set_num_threads(1)
+    # What the libraries' own code takes, which is read when it is first used, is no model's.
+    config = forward.config_of("MINI")
+    small = replace(config, transformer=replace(config.transformer, width=64, attention="RCP", context=256, rows=4))
+    for half in (True, False):
+        tiny = new_prior(small, torch.Generator().manual_seed(0)).eval()
+        write(tiny.half().float() if half else tiny, 2)
     before = peak_gib()
-    prior = load_prior(shape)
-    weights = sum(p.numel() * p.element_size() for p in prior.parameters())
-    engine = ProcessorEngine(prior, slots)
-    caches = sum(layer.cache.numel() * layer.cache.element_size() for layer in engine._step._layers)
-    empty = torch.zeros(0, dtype=torch.int64)
-    for slot in range(slots):
-        engine.begin(slot, Window(conditions=Conditions(), known=empty, replay=empty, start=0, key=slot,
-                                  sampling=SamplingConfig()))  # fmt: skip
-    engine.run(8)
-    needed = (weights + caches) / 2**30
+    prior = load_prior(folder)
+    weights = sum(p.nbytes for p in prior.parameters())
+    engine = write(prior, slots)
+    needed = (weights + sum(layer.kept.cache.nbytes for layer in engine._step._layers)) / 2**30
     return {"added_gib": peak_gib() - before, "needed_gib": needed, "ratio": (peak_gib() - before) / needed}
 
 
-def memory(rows: tuple[tuple[str, int], ...]) -> list[dict[str, float]]:
-    """Peak of resident memory over float32 weights and caches."""
-    from jukebox.checkpoints import store
-
+def memory(rows: tuple[tuple[str, int, bool], ...]) -> list[dict[str, float]]:
+    """Peak of resident memory over float32 weights and caches; matrices in half precision, or not."""
     print("\n| peak memory | weights + caches | added at the peak | ratio (asked 1.3) |\n|---|---|---|---|")
     found = []
-    for name, slots in rows:
+    for name, slots, half in rows:
         with tempfile.TemporaryDirectory() as folder:
-            prior, _ = prior_of(name, half=True)
-            store.save(Path(folder) / "prior", prior.state_dict(), prior.config, source={"origin": "benchmark"})
-            row = run("--memory", str(Path(folder) / "prior"), "--slots", str(slots))
+            row = run("--memory", "--model", saved_prior(Path(folder), name, half), "--slots", str(slots))
         needed, added = row["needed_gib"], row["added_gib"]
-        print(f"| {name}, {slots} slots | {needed:.2f} GiB | {added:.2f} GiB | {row['ratio']:.2f} |", flush=True)
+        kind = "" if half else ", float32"
+        print(f"| {name}, {slots} slots{kind} | {needed:.2f} GiB | {added:.2f} GiB | {row['ratio']:.2f} |", flush=True)
         found.append(row)
     return found
 
@@ -296,9 +313,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="one row of the first table: shape, slots, place")
+    parser.add_argument("--only", help="one row of the first table: shape, slots, place; or 'memory'")
     parser.add_argument("--worker", choices=("ours", "float32", "peer"), help=argparse.SUPPRESS)
-    parser.add_argument("--memory", help=argparse.SUPPRESS)
+    parser.add_argument("--model", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--song", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--shape", choices=tuple(forward.SHAPES), default="MINI", help=argparse.SUPPRESS)
     parser.add_argument("--slots", type=int, default=1, help=argparse.SUPPRESS)
@@ -309,7 +327,7 @@ def main() -> None:
         print(json.dumps(worker(arguments)))
         return
     if arguments.memory:
-        print(json.dumps(memory_worker(arguments.memory, arguments.slots)))
+        print(json.dumps(memory_worker(arguments.model, arguments.slots)))
         return
     if arguments.song:
         print(json.dumps(song_worker(arguments.threads)))
@@ -317,13 +335,16 @@ def main() -> None:
     tasks = [task for task in TASKS if not (arguments.quick and task[0] == "MID")]
     if arguments.only:
         tasks = [task for task in TASKS if arguments.only == f"{task[0]} {task[1]} {task[2]}"]
+    if arguments.only == "memory":
+        memory(MEMORY)
+        return
     rates = matrix_rate(), read_rate()
     print(f"one thread: {rates[0] / 1e9:.0f} GFLOP/s on large float32 products, {rates[1] / 1e9:.1f} GB/s read\n")
     rows = against_peer(tasks, arguments.rounds, rates)
     if arguments.only:
         return
     slots, songs = many_slots(rates), whole_songs()
-    peaks = memory((("MINI", 16),) if arguments.quick else (("MINI", 16), ("MID", 8)))
+    peaks = memory(tuple(row for row in MEMORY if not (arguments.quick and row[0] == "MID")))
     print(json.dumps({"matrix_gflops": rates[0] / 1e9, "read_gb_s": rates[1] / 1e9, "rows": rows, "slots": slots,
                       "songs": songs, "memory": peaks}))  # fmt: skip
 

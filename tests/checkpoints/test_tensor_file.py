@@ -1,4 +1,5 @@
 import hashlib
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,3 +58,21 @@ def test_truncated_files_are_refused(keep, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         tensor_file.read(tmp_path / "none")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what a process holds")
+def test_a_large_tensor_is_let_go_without_the_others(tmp_path):
+    """So that a model which replaces its matrices one by one never holds all of both."""
+
+    def mappings():
+        return Path("/proc/self/maps").read_text().count(str(tmp_path))
+
+    tensors = {name: torch.full((1 << 16,), float(index)) for index, name in enumerate("abcd")}
+    tensor_file.write(tmp_path / "m", tensors | {"small": torch.ones(3), "other": torch.ones(5)})
+    found = tensor_file.read(tmp_path / "m")
+    assert mappings() == 5
+    del found["b"], found["small"]
+    assert mappings() == 4
+    assert all(tensor.equal(tensors[name]) for name, tensor in found.items() if name in tensors)
+    found.clear()
+    assert mappings() == 0

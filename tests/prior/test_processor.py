@@ -1,5 +1,6 @@
 """The step for processors is the prior's own step, whatever its layers are."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -104,3 +105,36 @@ def test_a_row_of_a_step_does_not_depend_on_how_many_there_are(half: bool, reque
             rows = product(vector.repeat(rows_for(items), 1))
             first = rows[:1] if first is None else first
             assert torch.equal(rows, first.expand_as(rows)), (inner, items)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rows", [2, 32])
+@pytest.mark.parametrize("changes", [{}, TURNED])
+def test_logits_are_the_same_bits_alone_and_beside_windows_elsewhere(rows: int, changes: dict[str, object]) -> None:
+    """Windows that begin one after another; runs are long enough to be read in pieces, more of them for one."""
+    context, begins = 128, (0, 37, 70)
+    transformer = replace(
+        models.UNLABELLED.transformer, context=context, width=128, attention="RCPD", rows=rows, **changes
+    )
+    prior = models.build(replace(models.UNLABELLED, transformer=transformer))
+    prior.pack()
+    tokens = torch.randint(0, 10, (len(begins), context), generator=torch.Generator().manual_seed(1))
+
+    def logits(step: ProcessorStep, at: dict[int, int], steps: int) -> list[torch.Tensor]:
+        """Of the next steps of the first windows of a step, by window and position."""
+        found = []
+        while len(found) < steps:
+            block = step.block([place + len(found) for place in at.values()], steps - len(found))
+            for index in range(len(block.positions)):
+                previous = [tokens[window, max(0, place + len(found) - 1)] for window, place in at.items()]
+                found.append(step.logits(torch.stack(previous), block, index).clone())
+        return found
+
+    alone = [torch.cat(logits(ProcessorStep(prior, 1), {window: 0}, context)) for window in range(len(begins))]
+    assert not any(torch.equal(one, other) for one, other in itertools.pairwise(alone))
+    together = ProcessorStep(prior, len(begins))
+    for begin, end in zip(begins, (*begins[1:], context), strict=True):
+        at = {window: begin - first for window, first in enumerate(begins) if first <= begin}
+        for done, found in enumerate(logits(together, at, end - begin)):
+            for window, place in at.items():
+                assert torch.equal(found[window], alone[window][place + done]), (window, place + done)

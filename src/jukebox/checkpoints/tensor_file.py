@@ -31,6 +31,9 @@ _DTYPES = {
     torch.bool: "BOOL",
 }
 
+# Tensors of so many bytes are memory-mapped apart from the others, in so many groups.
+_LARGE, _GROUPS = 1 << 17, 64
+
 
 def write(
     path: Path,
@@ -87,8 +90,27 @@ def read(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} does not exist; expected a safetensors file: check the path.")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        # What is memory-mapped stays so as long as any tensor of it is there: a model that replaces its matrices one
+        # by one shall not keep them all until the last.
+        for names in _groups(tensors):
+            with safe_open(path, framework="pt") as file:
+                tensors |= {name: file.get_tensor(name) for name in names}
+        return tensors
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is truncated or damaged ({error}); get it again or import the original file again."
         ) from error
+
+
+def _groups(tensors: Mapping[str, Tensor]) -> list[list[str]]:
+    """The large ones, in the order of their names, in groups of a part of all bytes or a little more."""
+    least = sum(tensor.nbytes for tensor in tensors.values()) // _GROUPS
+    groups, size = [[]], 0
+    for name in sorted(tensors):
+        if tensors[name].nbytes >= _LARGE:
+            if size >= least:
+                groups, size = [*groups, []], 0
+            groups[-1].append(name)
+            size += tensors[name].nbytes
+    return groups

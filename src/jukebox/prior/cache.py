@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from jukebox.nn import pages
 from jukebox.prior.patterns import Dense, Index, Pattern, Prefix, PreviousRow, Row, Strided, Tails, Window
 
 Cache = Float[Tensor, "batch slots 2 heads head_width"]
@@ -154,7 +155,9 @@ def empty_cache(
     pattern: Pattern, context: int, item: Float[Tensor, "batch 2 heads head_width"]
 ) -> Float[Tensor, "batch slots 2 heads head_width"]:
     """A cache of zeros for a pattern, with batch, heads, device and dtype of `item`."""
-    return item.new_zeros(item.shape[0], slots_of(pattern, context), *item.shape[1:])
+    shape = (len(item), slots_of(pattern, context), *item.shape[1:])
+    on_cpu = item.device.type == "cpu" and item.dtype == torch.float32
+    return pages.zeros(*shape) if on_cpu else item.new_zeros(shape)
 
 
 def slots_of(pattern: Pattern, context: int) -> int:

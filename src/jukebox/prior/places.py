@@ -4,8 +4,7 @@ Caches are [runs, kinds, items, heads, slots, head width], kinds being keys and 
 at; where all windows are at the same position, as they mostly are, theirs lie side by side and are read in one sweep.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,23 +18,24 @@ from jukebox.prior.runs import Runs
 Positions = Int64[Tensor, "steps items"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """Where a pattern writes and reads, by step.
+class Place(NamedTuple):
+    """Where all items write and read at one step, and what they see of it, by one pattern.
 
     Args:
         write: the run and the slot in it of the new keys and values where they are the same for all items; else their
             places, counted through all dimensions of the cache but the last.
         read: the run that is looked at where it is the same for all items; else which, by kind, item and head, counted
             through all dimensions but the last two.
-        mask: added to the logits.
+        reach: how many slots of a run are looked at; 0 where no item sees anything.
+        mask: added to the logits of so many; of one item where it is the same for all, None where all is seen.
         blind: items that see nothing; None where all see something.
     """
 
-    write: Sequence[tuple[int, int] | Int64[Tensor, "items kinds heads"]]
-    read: Sequence[int | Int64[Tensor, " kinds_items_heads"]]
-    mask: Sequence[Float[Tensor, "items_heads 1 keys"]]
-    blind: Sequence[Bool[Tensor, "items 1"] | None]
+    write: tuple[int, int] | Int64[Tensor, "items kinds heads"]
+    read: int | Int64[Tensor, " kinds_items_heads"]
+    reach: int
+    mask: Float[Tensor, "#items 1 1 keys"] | None
+    blind: Bool[Tensor, "#items 1"] | None
 
 
 def runs_of(pattern: Pattern, context: int) -> tuple[int, int, int]:
@@ -47,43 +47,65 @@ def runs_of(pattern: Pattern, context: int) -> tuple[int, int, int]:
     return 1, rule.slots, rule.empty + rule.capacity
 
 
-def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tensor) -> Places:
-    """The places of a pattern for the first items of a cache.
+def places_of(pattern: Pattern, context: int, positions: Positions, cache: Tensor, *, piece: int | None) -> list[Place]:
+    """The places of a pattern for the first items of a cache, by step.
 
     Args:
         pattern: of the cache.
         context: positions of a window.
         positions: of each item, by step.
         cache: [runs, kinds, items, heads, slots, head width], of as many items or more.
+        piece: runs are read from their beginning in pieces of so many slots; None for whole ones.
     """
-    heads, items, slots = cache.shape[3], positions.shape[1], cache.shape[4]
-    rule = Runs.of(pattern, context)
-    # [kinds, items, heads], of the first run.
-    one = cache[0, ..., 0, 0].numel()
-    lines = torch.arange(one).view(cache.shape[1:4])[:, :items]
+    rule, slots = Runs.of(pattern, context), cache.shape[4]
+    together = bool((positions == positions[:, :1]).all())
+    if together:
+        positions = positions[:, :1]
     written, read = rule.write(positions), rule.first(positions) // slots
-    places = lines.transpose(0, 1) + (written // slots * one)[..., None, None]
-    places = places * slots + (written % slots)[..., None, None]
-    write: list[tuple[int, int] | Tensor] = [
-        divmod(row[0], slots) if len(set(row)) == 1 else mixed
-        for row, mixed in zip(written.tolist(), places.unbind(), strict=True)
-    ]
-    runs = (lines + (read * one)[:, None, :, None]).flatten(1).unbind()
-    looked = [row[0] if len(set(row)) == 1 else mixed for row, mixed in zip(read.tolist(), runs, strict=True)]
     keys = _looked_at(pattern, layout(pattern, context), positions)
     queries = positions[..., None]
     visible = F.pad(pattern.sees(queries, keys) & (keys >= 0), (pattern.empty_keys, 0), value=True)
     blind = queries < pattern.blind
     # Softmax needs something to look at; what it finds is thrown away.
-    visible = (visible | blind)[:, :, None].expand(-1, -1, heads, -1).flatten(1, 2)
-    mask = torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf)[:, :, None]
-    some = blind.any(1).flatten().tolist()
-    return Places(
-        write=write,
-        read=looked,
-        mask=mask.unbind(),
-        blind=[each if there else None for each, there in zip(blind.unbind(), some, strict=True)],
-    )
+    visible[..., :1] |= blind
+    whole = visible.shape[-1]
+    if piece is None:
+        reach = torch.full((len(positions),), whole)
+    else:
+        last = (visible * torch.arange(1, whole + 1)).amax((1, 2))
+        reach = (-(-last // piece) * piece).clamp_max(whole)
+    reach = reach.masked_fill(blind.all(1).flatten(), 0).tolist()
+    masks = torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf)[:, :, None, None].unbind()
+    masked, some = (~visible.all(2).all(1)).tolist(), blind.any(1).flatten().tolist()
+    write = [divmod(at, slots) for at in written.flatten().tolist()] if together else _mixed_writes(written, cache)
+    return [
+        Place(
+            write=write[step],
+            read=looked,
+            reach=reach[step],
+            mask=masks[step][..., : reach[step]] if masked[step] else None,
+            blind=blind[step] if some[step] else None,
+        )
+        for step, looked in enumerate(read.flatten().tolist() if together else _mixed_reads(read, cache))
+    ]
+
+
+def _mixed_writes(written: Positions, cache: Tensor) -> list[Int64[Tensor, "items kinds heads"]]:
+    """Places of slots, counted through a cache, of items at different positions."""
+    lines, slots = _lines(cache, written.shape[1]), cache.shape[4]
+    places = lines.transpose(0, 1) + (written // slots * cache[0, ..., 0, 0].numel())[..., None, None]
+    return list((places * slots + (written % slots)[..., None, None]).unbind())
+
+
+def _mixed_reads(read: Positions, cache: Tensor) -> list[int | Int64[Tensor, " kinds_items_heads"]]:
+    """Runs, counted through a cache, of items at different positions, which may yet look at the same."""
+    runs = (_lines(cache, read.shape[1]) + (read * cache[0, ..., 0, 0].numel())[:, None, :, None]).flatten(1).unbind()
+    return [row[0] if len(set(row)) == 1 else mixed for row, mixed in zip(read.tolist(), runs, strict=True)]
+
+
+def _lines(cache: Tensor, items: int) -> Int64[Tensor, "kinds items heads"]:
+    """The numbers of the first items' lines of slots in a run."""
+    return torch.arange(cache[0, ..., 0, 0].numel()).view(cache.shape[1:4])[:, :items]
 
 
 def _looked_at(pattern: Pattern, kept: Layout, positions: Positions) -> Int64[Tensor, "#steps #items keys"]:

@@ -18,7 +18,7 @@ from jukebox.sampling.threads import threads_for
 from jukebox.sampling.token import Choice, SamplingConfig
 
 # Rows of noise that are made at once: more would not stay in the processor's cache.
-_NOISE_ROWS = 32
+_NOISE_ROWS = 256
 
 
 @dataclass

@@ -48,14 +48,14 @@ class Choice:
 
     Args:
         temperature: 1 for a greedy slot.
-        noisy: 0 for a greedy slot, else 1.
+        noisy: 0 for a greedy slot, else 1; None where no slot is greedy.
         top_k: the whole vocabulary where nothing is dropped; None where that holds for every slot.
         top_p: more than 1 where nothing is dropped; None where that holds for every slot.
         guidance: see `SamplingConfig`; None where slots have one row of logits each, and not two.
     """
 
     temperature: Float[Tensor, "slots 1"]
-    noisy: Float[Tensor, "slots 1"]
+    noisy: Float[Tensor, "slots 1"] | None
     top_k: Int64[Tensor, "slots 1"] | None
     top_p: Float[Tensor, "slots 1"] | None
     guidance: Float[Tensor, "slots 1"] | None
@@ -69,9 +69,10 @@ class Choice:
 
         top_k = [vocabulary if s.top_k is None else min(s.top_k, vocabulary) for s in settings]
         top_p = [2.0 if s.top_p in (None, 1.0) else s.top_p for s in settings]
+        noisy = [float(s.temperature > 0) for s in settings]
         return cls(
             temperature=column([s.temperature or 1.0 for s in settings]),
-            noisy=column([float(s.temperature > 0) for s in settings]),
+            noisy=column(noisy) if min(noisy) == 0 else None,
             top_k=None if min(top_k) == vocabulary else torch.tensor(top_k, device=device)[:, None],
             top_p=None if min(top_p) > 1 else column(top_p),
             guidance=column([s.guidance for s in settings]) if any(s.rows == 2 for s in settings) else None,
@@ -85,9 +86,18 @@ class Choice:
         if self.guidance is not None:
             told, less = logits.unflatten(0, (-1, 2)).unbind(1)
             logits = less + (told - less) * self.guidance
-        logits = logits / self.temperature
-        kept = filter_logits(logits, top_k=self.top_k, top_p=self.top_p)
-        return (kept + noise * self.noisy).argmax(-1)
+        # A tensor of its own: what follows is in place.
+        kept = filter_logits(logits / self.temperature, top_k=self.top_k, top_p=self.top_p)
+        if self.noisy is not None:
+            noise = noise * self.noisy
+        return _largest(kept.add_(noise))
+
+
+def _largest(values: Float[Tensor, "*batch vocabulary"]) -> Int64[Tensor, "*batch"]:
+    """Where the largest is; NumPy compares several numbers at once where the processor can, PyTorch one by one."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(values.detach().numpy().argmax(-1))
+    return values.argmax(-1)
 
 
 def filter_logits(

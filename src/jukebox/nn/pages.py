@@ -1,0 +1,42 @@
+"""Memory that is read in another order than it lies in: in large pages, whose addresses a processor finds faster."""
+
+import mmap
+from functools import cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def zeros(*shape: int) -> Float[Tensor, "..."]:
+    """Zeros in float32 on the CPU, in pages of 2 MB where the system has them to give; like others, taken when written.
+
+    A process has no more than a few thousand translations of addresses at hand: of pages of 4 KB that is a few MB.
+    """
+    numbers = torch.Size(shape).numel()
+    try:
+        mapped = mmap.mmap(-1, 4 * numbers, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        mapped.madvise(mmap.MADV_HUGEPAGE)
+    except (AttributeError, OSError, ValueError):  # not Linux, or one without large pages; or nothing is wanted
+        return torch.zeros(shape)
+    return torch.frombuffer(mapped, dtype=torch.float32, count=numbers).view(shape)
+
+
+def make_room(size: int) -> None:
+    """Let what the C library's heap gives next, so many bytes, lie in large pages, where that can be had.
+
+    NumPy asks the system for large pages for every array of 4 MB or more, and what such an array has left to the heap
+    is given next. Nothing is touched.
+    """
+    _use_the_heap()
+    np.empty(max(_NUMPY_ASKS, size), np.uint8)
+
+
+@cache
+def _use_the_heap() -> None:
+    """Have glibc take what is smaller than 32 MB from its heap: it does when something of that size was freed."""
+    np.empty(31 << 20, np.uint8)
+
+
+_NUMPY_ASKS = 1 << 22
