@@ -19,9 +19,3 @@ def test_zeros_are_zeros_and_stay(shape: tuple[int, ...]) -> None:
     gc.collect()
     pages.zeros(*shape)
     assert part.eq(1).all()
-
-
-def test_room_holds_nothing() -> None:
-    """What is asked for is given back: as often as one likes."""
-    for _ in range(1000):
-        pages.make_room(1 << 30)

@@ -12,7 +12,6 @@ from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.openai import Imported
 from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError, ConfigError
-from jukebox.nn import pages
 from jukebox.nn.unallocated import unallocated
 from jukebox.prior.prior import Prior
 from jukebox.vqvae.vqvae import VQVAE
@@ -56,7 +55,7 @@ def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtyp
     assert isinstance(config, PriorConfig)
     del found
     # What is copied lets go of its part of the file at once.
-    return build_prior(config, {name: _of_type(tensors.pop(name), dtype) for name in sorted(tensors)}, dtype)
+    return build_prior(config, {name: tensors.pop(name).to(dtype) for name in sorted(tensors)}, dtype)
 
 
 def find_prior(model: str | Path, level: int | None = None) -> Imported:
@@ -78,15 +77,8 @@ def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch
     """The module around these tensors; those of another type are copied, the rest are not."""
     with unallocated():
         module = Prior(config)
-    module.load_state_dict({name: _of_type(tensor, dtype) for name, tensor in tensors.items()}, assign=True)
+    module.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
     return module.eval()
-
-
-def _of_type(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """The tensor itself, or a copy, whose memory a packed matrix will take over (`nn.pages`)."""
-    if tensor.dtype != dtype:
-        pages.make_room(tensor.numel() * dtype.itemsize)
-    return tensor.to(dtype)
 
 
 def build_vqvae(config: VqvaeConfig, tensors: Mapping[str, Tensor]) -> VQVAE:

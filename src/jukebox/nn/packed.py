@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from jukebox.nn import pages
 from jukebox.nn.linear import has_operator, prepared, prepared_product
 
 Rows = Float[Tensor, "*places inner"]
@@ -76,7 +75,6 @@ def pack(module: nn.Module) -> None:
     """Replace every linear map below `module` by what `packed` makes of it; what was replaced is freed."""
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):
-            pages.make_room(2 * child.weight.numel())
             setattr(module, name, packed(child))
         else:
             pack(child)

@@ -1,9 +1,7 @@
 """Memory that is read in another order than it lies in: in large pages, whose addresses a processor finds faster."""
 
 import mmap
-from functools import cache
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,22 +19,3 @@ def zeros(*shape: int) -> Float[Tensor, "..."]:
     except (AttributeError, OSError, ValueError):  # not Linux, or one without large pages; or nothing is wanted
         return torch.zeros(shape)
     return torch.frombuffer(mapped, dtype=torch.float32, count=numbers).view(shape)
-
-
-def make_room(size: int) -> None:
-    """Let what the C library's heap gives next, so many bytes, lie in large pages, where that can be had.
-
-    NumPy asks the system for large pages for every array of 4 MB or more, and what such an array has left to the heap
-    is given next. Nothing is touched.
-    """
-    _use_the_heap()
-    np.empty(max(_NUMPY_ASKS, size), np.uint8)
-
-
-@cache
-def _use_the_heap() -> None:
-    """Have glibc take what is smaller than 32 MB from its heap: it does when something of that size was freed."""
-    np.empty(31 << 20, np.uint8)
-
-
-_NUMPY_ASKS = 1 << 22
