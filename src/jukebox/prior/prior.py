@@ -18,7 +18,7 @@ from jukebox.prior.label_conditioner import LabelConditioner
 from jukebox.prior.losses import PriorLosses, bits, weighted
 from jukebox.prior.lyrics import LyricsEncoder, TokenLayout
 from jukebox.prior.step import rows_for
-from jukebox.prior.token_stack import Tokens, TokenStack, all_positions, before
+from jukebox.prior.token_stack import Positions, Tokens, TokenStack, all_positions, before
 from jukebox.prior.transformer import TransformerOutput, Wanted
 from jukebox.prior.upsample_conditioner import UpsampleConditioner
 
@@ -127,8 +127,7 @@ class Prior(TokenStack):
         conditioning = conditioning.first(tokens.shape[1])
         if hidden is not None:
             hidden = before(F.pad(hidden, (self.layout.prefix, 0)))
-        embedded = self.inputs(before(tokens), all_positions(tokens), conditioning.start, hidden)
-        inputs = _plus(embedded, conditioning.added)
+        inputs = self.transformer_inputs(before(tokens), all_positions(tokens), conditioning, hidden)
         output = self.transformer(
             inputs, encoded_lyrics=conditioning.encoded_lyrics, wanted=wanted, recompute=recompute
         )
@@ -218,8 +217,7 @@ class Prior(TokenStack):
         steps = torch.arange(previous.shape[1], device=previous.device)
         positions = state.transformer.positions[:, None] + steps
         conditioning = state.conditioning.at(positions)
-        added = conditioning.added
-        inputs = _plus(self.inputs(previous, positions, conditioning.start), added)
+        inputs, added = self.transformer_inputs(previous, positions, conditioning), conditioning.added
         empty = rows_for(len(previous)) - len(previous) if previous.shape[1] == 1 else 0
         if empty:
             inputs = F.pad(inputs, (0, 0, 0, 0, 0, empty))
@@ -269,6 +267,19 @@ class Prior(TokenStack):
         if added is not None and prefix > 0:
             added = F.pad(added, (0, 0, prefix, 0))  # nothing is added to the lyrics
         return Conditioning(start=start, added=added, encoded_lyrics=encoded)
+
+    def transformer_inputs(
+        self,
+        previous: Tokens,
+        positions: Positions,
+        conditioning: Conditioning,
+        hidden: Bool[Tensor, "batch positions"] | None = None,
+    ) -> Hidden:
+        """What enters the transformer: embeddings of the tokens before and of the positions, and the conditioning.
+
+        Nothing stands for `hidden` ones of the tokens before.
+        """
+        return _plus(self.inputs(previous, positions, conditioning.start, hidden), conditioning.added)
 
     def _logits(self, hidden: Hidden, added: Hidden | None) -> Logits:
         if self.config.recondition:
