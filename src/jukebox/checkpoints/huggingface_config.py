@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jukebox.checkpoints.names import Shapes
-from jukebox.checkpoints.orders import letters, refuse_new_options
+from jukebox.checkpoints.orders import letters, refuse_new_labels, refuse_new_options
 from jukebox.config import (
     CodebookConfig,
     LabelConfig,
@@ -185,7 +185,6 @@ def _prior_values(config: PriorConfig, vqvae: VqvaeConfig, priors: Sequence[Prio
             "the Hugging Face layout has one switch for both: keep it in our own format."
         )
     lyrics, labels = config.lyrics, config.labels
-    refuse_new_options(config.transformer, labels)
     values = {
         "model_type": "jukebox_prior",
         "level": place,
@@ -213,6 +212,7 @@ def _prior_values(config: PriorConfig, vqvae: VqvaeConfig, priors: Sequence[Prio
             values["encoder_config"] = {"model_type": "jukebox_prior", "n_ctx": lyrics.tokens, "mask": True}
             values["encoder_config"] |= _transformer_values(lyrics.encoder)
     if labels is not None:
+        refuse_new_labels(labels)
         values |= {"metadata_dims": [labels.genres, labels.artists], "max_nb_genres": labels.genre_slots}
         if labels.timing_bins is not None:
             values |= {"timing_dims": labels.timing_bins}

@@ -218,7 +218,6 @@ def prior_hps(config: PriorConfig) -> dict[str, Any]:
         "single_enc_dec": lyrics is not None and lyrics.encoder is None,
         "prime_loss_fraction": lyrics.loss_weight if lyrics else 0.0,
     }
-    orders.refuse_new_options(config.transformer, labels)
     hps |= _transformer_hps(config.transformer, "prior_", "")
     if lyrics is not None:
         hps |= {"n_vocab": lyrics.vocabulary}
@@ -226,6 +225,7 @@ def prior_hps(config: PriorConfig) -> dict[str, Any]:
         if lyrics.encoder is not None:
             hps |= _transformer_hps(lyrics.encoder, "prime_", "prime_")
     if labels is not None:
+        orders.refuse_new_labels(labels)
         hps |= {"y_bins": (labels.genres, labels.artists), "max_bow_genre_size": labels.genre_slots}
         hps |= {"min_duration": labels.min_duration_s, "max_duration": labels.max_duration_s}
         if labels.timing_bins is not None:

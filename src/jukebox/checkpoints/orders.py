@@ -55,13 +55,17 @@ def order(attention: str) -> int:
     )
 
 
-def refuse_new_options(config: TransformerConfig, labels: LabelConfig | None = None) -> None:
-    """Raise CheckpointError for options of new models, which no published layout has a name for."""
-    if labels is not None and labels.everywhere:
+def refuse_new_labels(config: LabelConfig) -> None:
+    """Raise CheckpointError for labels that reach a prior as no published layout says."""
+    if config.everywhere:
         raise CheckpointError(
             "The prior has labels.everywhere=True, which the published layouts do not know; "
             "this model can be kept in our own format only."
         )
+
+
+def refuse_new_options(config: TransformerConfig) -> None:
+    """Raise CheckpointError for options of new models, which no published layout has a name for."""
     if config.position != "learned" or config.query_key_norm:
         raise CheckpointError(
             f"The prior has position={config.position!r} and query_key_norm={config.query_key_norm}, which the "
