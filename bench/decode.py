@@ -75,10 +75,10 @@ def ours(name: str, slots: int, place: str, model: str) -> Callable[[int], objec
     from jukebox.checkpoints.load import load_prior
     from jukebox.prior.conditions import Conditions
     from jukebox.sampling.engine import Window
-    from jukebox.sampling.processor import ProcessorEngine
+    from jukebox.sampling.native import NativeEngine
     from jukebox.sampling.token import SamplingConfig
 
-    engine, context = ProcessorEngine(load_prior(model), slots), forward.SHAPES[name][3]
+    engine, context = NativeEngine(load_prior(model), slots), forward.SHAPES[name][3]
     codes = torch.randint(0, forward.CODES, (context,), generator=torch.Generator().manual_seed(1))
     known = 0 if place == "start" else context - 3 * STEPS[name]
     window = Window(
@@ -88,7 +88,7 @@ def ours(name: str, slots: int, place: str, model: str) -> Callable[[int], objec
     engine.begin(0, window)
     for slot in range(1, slots):
         # What is known is read once: the other slots have the same caches, which costs their steps the same.
-        engine._step.move(0, slot)
+        engine._step.move(0, slot)  # pyright: ignore
         engine._items.append(replace(engine._items[0], slot=slot, key=slot))
     return engine.run
 
@@ -269,11 +269,11 @@ def memory_worker(folder: str, slots: int) -> dict[str, float]:
     from jukebox.prior.conditions import Conditions
     from jukebox.prior.initialise import new_prior
     from jukebox.sampling.engine import Window
-    from jukebox.sampling.processor import ProcessorEngine
+    from jukebox.sampling.native import NativeEngine
     from jukebox.sampling.token import SamplingConfig
 
-    def write(prior, slots: int) -> ProcessorEngine:
-        engine, empty = ProcessorEngine(prior, slots), torch.zeros(0, dtype=torch.int64)
+    def write(prior, slots: int) -> NativeEngine:
+        engine, empty = NativeEngine(prior, slots), torch.zeros(0, dtype=torch.int64)
         for slot in range(slots):
             engine.begin(slot, Window(conditions=Conditions(), known=empty, replay=empty, start=0, key=slot,
                                       sampling=SamplingConfig()))  # fmt: skip
@@ -291,7 +291,7 @@ def memory_worker(folder: str, slots: int) -> dict[str, float]:
     prior = load_prior(folder)
     weights = sum(p.nbytes for p in prior.parameters())
     engine = write(prior, slots)
-    needed = (weights + sum(layer.kept.cache.nbytes for layer in engine._step._layers)) / 2**30
+    needed = (weights + sum(kept.nbytes for kept, _ in engine._step._kept)) / 2**30
     return {"added_gib": peak_gib() - before, "needed_gib": needed, "ratio": (peak_gib() - before) / needed}
 
 

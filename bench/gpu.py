@@ -33,7 +33,7 @@ from gpu_steps import rows as steps_part
 from gpu_steps import tune, ways
 from gpu_vqvae import rows as vqvae_part
 
-from jukebox.checkpoints.cache import cache_folder
+from jukebox.cache import cache_folder
 from jukebox.engines import KERNELS
 from jukebox.sampling.limits import write_limits
 

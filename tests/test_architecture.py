@@ -13,7 +13,8 @@ LONGEST = 400
 
 # A file imports from its own package and from layers above its own line.
 LAYERS = (
-    ("version", "errors", "config", "presets"),
+    ("version", "errors", "cache", "config", "presets"),
+    ("native",),
     ("audio", "labels", "nn"),
     ("vqvae", "prior"),
     ("checkpoints",),

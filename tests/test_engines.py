@@ -9,9 +9,11 @@ from jukebox import engines, presets
 from jukebox.cli.main import main
 from jukebox.engines import EngineSettings, copied, device_errors, make_engine, prepared
 from jukebox.errors import ConfigError, DeviceError
+from jukebox.native.library import library
 from jukebox.pipeline import Jukebox, load
 from jukebox.sampling.engine import Engine
 from jukebox.sampling.graph import GraphEngine
+from jukebox.sampling.native import NativeEngine
 from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
 from tests.prior import models as priors
@@ -22,10 +24,16 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     top, upsampler = priors.ENCODER, priors.UPSAMPLER
-    assert EngineSettings().on(CPU, top) == EngineSettings(engine="processor", precision="float32")
+    monkeypatch.setattr(engines, "library", lambda: object())
+    assert EngineSettings().on(CPU, top) == EngineSettings(engine="native", precision="float32")
     assert EngineSettings(precision="int8").on(CPU, top).engine == "reference"
-    with pytest.raises(ConfigError, match="computes in float32 on a CPU, not in int8"):
-        EngineSettings(engine="processor", precision="int8").on(CPU, top)
+    for engine in ("processor", "native"):
+        with pytest.raises(ConfigError, match=f"{engine} engine computes in float32 on a CPU, not in int8"):
+            EngineSettings(engine=engine, precision="int8").on(CPU, top)  # pyright: ignore
+    monkeypatch.setattr(engines, "library", lambda: None)
+    assert EngineSettings().on(CPU, top) == EngineSettings(engine="processor", precision="float32")
+    with pytest.raises(ConfigError, match="needs a C compiler"):
+        EngineSettings(engine="native").on(CPU, top)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ConfigError, match="runs on a GPU, not on cpu"):
         EngineSettings(engine="fused").on(CPU, top)
@@ -73,6 +81,16 @@ def test_places_change_nothing(place: str, precision: str) -> None:
 
 
 def test_kinds_of_engines() -> None:
+    made, native = priors.build(priors.UNLABELLED), EngineSettings(engine="native", precision="float32")
+    if library() is not None:
+        assert isinstance(make_engine(made, 1, native), NativeEngine)
+        assert isinstance(make_engine(made, 1, native), NativeEngine)
+        # What is packed for C serves the others too, but not the other way round.
+        processor = EngineSettings(engine="processor", precision="float32")
+        assert isinstance(make_engine(made, 1, processor), ProcessorEngine)
+    made = priors.build(priors.UNLABELLED)
+    assert isinstance(make_engine(made, 1, EngineSettings(engine="reference", precision="float32")), ReferenceEngine)
+    assert not isinstance(make_engine(made, 1, native), NativeEngine)
     made = priors.build(priors.UNLABELLED)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)
     made = priors.build(priors.UNLABELLED)

@@ -15,17 +15,19 @@ from torch import nn
 from jukebox.config import Config, PriorConfig
 from jukebox.config.base import require
 from jukebox.errors import ConfigError, DeviceError
+from jukebox.native.library import library
 from jukebox.nn.host import keep_on_host
 from jukebox.nn.quantised import Bits, quantise
 from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine
-from jukebox.sampling.engines import engine_for
 from jukebox.sampling.graph import GraphEngine
+from jukebox.sampling.native import NativeEngine
 from jukebox.sampling.placement import Place
+from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import CacheBits, PlainStepper
 
-ENGINES = ("auto", "reference", "processor", "graph", "fused", "dependent", "persistent")
+ENGINES = ("auto", "reference", "processor", "native", "graph", "fused", "dependent", "persistent")
 KERNELS = ("fused", "dependent", "persistent")
 """Those of Triton's kernels."""
 PRECISIONS = ("auto", "float32", "bfloat16", "int8", "int4")
@@ -40,17 +42,17 @@ class EngineSettings(Config):
 
     Args:
         engine: `reference`: step by step; `processor`: the same in few operations, for priors in float32 on a CPU;
-            `graph`: the steps of the first, captured; `fused`: Triton's kernels, captured; `dependent`: the same, each
-            of which begins while the one before still runs; `persistent`: for up to 16 rows of a step one kernel for
-            all layers, for more as `fused`. `auto`: the fastest that can be used, the last two left out until they have
-            been measured.
+            `native`: the same in C, which is compiled where it runs; `graph`: the steps of the first, captured;
+            `fused`: Triton's kernels, captured; `dependent`: the same, each of which begins while the one before still
+            runs; `persistent`: for up to 16 rows of a step one kernel for all layers, for more as `fused`. `auto`: the
+            fastest that can be used, the last two left out until they have been measured.
         precision: of matrices. `bfloat16` is usual on a GPU, `float32` elsewhere; `int4` keeps the top prior in 4 bits
             and the others in 8.
         cache_bits: of keys and values: 8, or 16 for the type of the prior; None for 8 where the fused engine has 64
             slots or more.
     """
 
-    engine: Literal["auto", "reference", "processor", "graph", "fused", "dependent", "persistent"] = "auto"
+    engine: Literal["auto", "reference", "processor", "native", "graph", "fused", "dependent", "persistent"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     cache_bits: Literal[8, 16] | None = None
 
@@ -73,7 +75,7 @@ class EngineSettings(Config):
             precision = "int8"
         engine, reason = self.engine, _no_kernels(config, self.engine == "persistent")
         if engine == "auto":
-            host = "processor" if precision == "float32" else "reference"
+            host = ("native" if library() is not None else "processor") if precision == "float32" else "reference"
             engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else host
         if engine in KERNELS and device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
             raise ConfigError(f"The {engine} engine runs on a GPU, not on {device}; leave it out.")
@@ -86,9 +88,14 @@ class EngineSettings(Config):
             )
         if self.cache_bits == 8 and engine not in ("fused", "dependent"):
             raise ConfigError("Caches of 8 bits are the fused engine's; leave them out or use that.")
-        if engine == "processor" and (device.type != "cpu" or precision != "float32"):
+        if engine in ("processor", "native") and (device.type != "cpu" or precision != "float32"):
             raise ConfigError(
-                f"The processor engine computes in float32 on a CPU, not in {precision} on {device}; leave it out."
+                f"The {engine} engine computes in float32 on a CPU, not in {precision} on {device}; leave it out."
+            )
+        if engine == "native" and library() is None:
+            raise ConfigError(
+                "The native engine needs a C compiler that works (cc, gcc, clang, or what CC names), and found none; "
+                "install one or leave it out."
             )
         return replace(self, engine=engine, precision=precision)
 
@@ -142,8 +149,10 @@ def make_engine(prior: Prior, slots: int, settings: EngineSettings) -> Engine:
     """An engine of the decided kind for a prepared prior."""
     if settings.engine == "reference":
         return ReferenceEngine(prior, slots)
-    if settings.engine == "processor":
-        return engine_for(prior, slots)
+    if settings.engine == "native" and NativeEngine.fits(prior):
+        return NativeEngine(prior, slots)
+    if settings.engine in ("processor", "native"):
+        return ProcessorEngine(prior, slots) if ProcessorEngine.fits(prior) else ReferenceEngine(prior, slots)
     if settings.engine == "graph":
         return GraphEngine(PlainStepper(prior, slots))
     from jukebox.sampling.fused import FusedStepper

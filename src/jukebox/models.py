@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from jukebox import presets
+from jukebox.cache import cache_folder
 from jukebox.checkpoints import files, load, store
-from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import PriorConfig
 from jukebox.data.names import names_of

@@ -13,7 +13,7 @@ from jukebox import presets
 from jukebox.alignment.attention import align
 from jukebox.alignment.times import SungLyrics, sung_lyrics
 from jukebox.audio.io import Tags
-from jukebox.checkpoints.cache import cache_folder
+from jukebox.cache import cache_folder
 from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint, save_codes
 from jukebox.checkpoints.files import replacing
 from jukebox.engines import EngineSettings, copied, device_errors, make_engine, prepared

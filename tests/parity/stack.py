@@ -26,6 +26,7 @@ from jukebox.sampling.events import Finished
 from jukebox.sampling.generate import Options, generate
 from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.model import LevelModel, SongModel
+from jukebox.sampling.native import NativeEngine
 from jukebox.sampling.plan import Item, LevelPlan, SongPlan
 from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
@@ -53,6 +54,7 @@ def _persistent(prior: Prior, slots: int) -> Engine:
 ENGINES: dict[str, Callable[[Prior, int], Engine]] = {
     "reference": ReferenceEngine,
     "processor": ProcessorEngine,
+    "native": NativeEngine,
     "graph": lambda prior, slots: GraphEngine(PlainStepper(prior, slots)),
     "fused": _fused,
     "persistent": _persistent,

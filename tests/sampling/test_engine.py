@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from jukebox.config import ConditionDropout, PriorConfig
+from jukebox.native.library import library
 from jukebox.prior.conditions import Conditions, unconditioned
 from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window, listened
 from jukebox.sampling.graph import GraphEngine
+from jukebox.sampling.native import NativeEngine
 from jukebox.sampling.noise import gumbel, noise_key
 from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
@@ -21,7 +23,7 @@ from tests.prior import models
 
 WARM = SamplingConfig(temperature=0.9)
 LENGTH = models.CODES
-ENGINES = (ReferenceEngine, ProcessorEngine)
+ENGINES = (ReferenceEngine, ProcessorEngine, *([NativeEngine] if library() is not None else []))
 each_engine = pytest.mark.parametrize("kind", ENGINES)
 Kind = Callable[[Prior, int], Engine]
 

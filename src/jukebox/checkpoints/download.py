@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jukebox.cache import LABELS
 from jukebox.checkpoints import files
-from jukebox.checkpoints.cache import LABELS
 from jukebox.checkpoints.files import Progress, silent
 from jukebox.errors import DownloadError
 from jukebox.presets import LABEL_LIST_PREFIX, WEIGHT_PREFIXES, ReleasedFile

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from jukebox import presets
+from jukebox.cache import cache_folder
 from jukebox.checkpoints import huggingface, layout, openai, store
-from jukebox.checkpoints.cache import cache_folder
 from jukebox.checkpoints.openai import Imported
 from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError, ConfigError

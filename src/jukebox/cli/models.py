@@ -14,7 +14,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """List the models."""
-    from jukebox.checkpoints.cache import cache_folder
+    from jukebox.cache import cache_folder
 
     print("model        levels        size  licence        here")
     files = [file for file in presets.MINI_FOLDER.rglob("*") if file.is_file()]

@@ -36,7 +36,7 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--engine",
-        choices=("auto", "reference", "processor", "graph", "fused", "dependent", "persistent"),
+        choices=("auto", "reference", "processor", "native", "graph", "fused", "dependent", "persistent"),
         default="auto",
         help="what computes codes (default: the fastest that can be used; docs/gpu.md says what each of them is)",
     )

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from jukebox.checkpoints.cache import LABELS, cache_folder
+    from jukebox.cache import LABELS, cache_folder
 
     cache = cache_folder()
     for released in presets.RELEASED.values():
@@ -99,7 +99,7 @@ def _state(path: Path) -> str:
 
 
 def _download(arguments: argparse.Namespace) -> None:
-    from jukebox.checkpoints.cache import cache_folder
+    from jukebox.cache import cache_folder
     from jukebox.checkpoints.download import fetch_label_list, fetch_weights
 
     released = presets.model(arguments.model)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jukebox import presets
+from jukebox.cache import LABELS, cache_folder
 from jukebox.checkpoints import store
-from jukebox.checkpoints.cache import LABELS, cache_folder
 from jukebox.checkpoints.load import find_prior, locate
 from jukebox.config import PriorConfig
 from jukebox.data.collection import VOCABULARY, read_names

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from jukebox.native.matrix import NativeMatrix
 from jukebox.nn.linear import has_operator, prepared, prepared_product
 
 Rows = Float[Tensor, "*places inner"]
@@ -44,40 +45,50 @@ class PackedLinear(nn.Module):
     Args:
         linear: is not held, nor a file that it lies in.
         half: whether all its numbers fit in half precision.
+        native: whether the package's own library multiplies.
     """
 
-    def __init__(self, linear: nn.Linear, *, half: bool) -> None:
+    def __init__(self, linear: nn.Linear, *, half: bool, native: bool = False) -> None:
         super().__init__()
-        bias = None if linear.bias is None else linear.bias.detach().clone()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.bias, self.multiply = bias, (_half if half else _whole)(linear.weight.detach().contiguous())
+        bias, weight = None if linear.bias is None else linear.bias.detach().clone(), linear.weight.detach()
+        self.in_features, self.out_features, self.bias, self.multiply = (
+            linear.in_features,
+            linear.out_features,
+            bias,
+            (NativeMatrix(weight, half=half) if native else (_half if half else _whole)(weight.contiguous())),
+        )
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
         """The same as that of the `nn.Linear` it was made from, but for the order of additions."""
         return self.multiply(x, self.bias)
 
 
-def packed(linear: nn.Linear) -> nn.Linear | PackedLinear:
+def packed(linear: nn.Linear, *, native: bool = False) -> nn.Linear | PackedLinear:
     """The map with its matrix packed, or as it is.
 
     It is as it is where the processor or this build of PyTorch has no kernels for it, and where the matrix is elsewhere
     or of another type.
+
+    Args:
+        linear: the map.
+        native: pack for the package's own library, which must be there (`native.library`).
     """
     weight = linear.weight
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return linear
     # Some rows at a time: a copy of the whole in another type would be the peak of memory.
-    half = _supported() and all(torch.equal(rows.half().float(), rows) for rows in weight.detach().split(256))
-    return PackedLinear(linear, half=half) if half or has_operator() else linear
+    half = native or _supported()
+    half = half and all(torch.equal(rows.half().float(), rows) for rows in weight.detach().split(256))
+    return PackedLinear(linear, half=half, native=native) if half or native or has_operator() else linear
 
 
-def pack(module: nn.Module) -> None:
+def pack(module: nn.Module, *, native: bool = False) -> None:
     """Replace every linear map below `module` by what `packed` makes of it; what was replaced is freed."""
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):
-            setattr(module, name, packed(child))
+            setattr(module, name, packed(child, native=native))
         else:
-            pack(child)
+            pack(child, native=native)
 
 
 def product_of(linear: nn.Module, *, bias: float = 1.0) -> Product:

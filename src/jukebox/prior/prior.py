@@ -224,15 +224,15 @@ class Prior(TokenStack):
             added = None if added is None else F.pad(added, (0, 0, 0, 0, 0, empty))
         return self.transformer(inputs, state=state.transformer, wanted=wanted), added
 
-    def pack(self) -> None:
+    def pack(self, *, native: bool = False) -> None:
         """Make the prior one for inference only: matrices are packed where that loses nothing (`nn.packed`)."""
         whole = self._numbers()
         if self.output is None:
             # Tied: what gives logits is packed, what embeds stays.
             output = Linear(*reversed(self.token_embedding.weight.shape), bias=False, device="meta")
             output.weight = self.token_embedding.weight
-            self.output = packed(output)
-        pack(self)
+            self.output = packed(output, native=native)
+        pack(self, native=native)
         if self._numbers() < whole // 2:
             # A file that the parameters lie in stays in memory as long as one of them does.
             for parameter in self.parameters():

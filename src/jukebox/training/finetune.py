@@ -65,7 +65,7 @@ def vocabulary_of(config: FinetuneConfig, prior: PriorConfig) -> Vocabulary:
     version = "v2" if prior.labels.genre_slots > 1 else "v3"
     if config.labels is not None:
         return Vocabulary.released(Path(config.labels), version)
-    from jukebox.checkpoints.cache import LABELS, cache_folder
+    from jukebox.cache import LABELS, cache_folder
 
     folder = cache_folder() / LABELS
     if config.model in presets.RELEASED and folder.is_dir():

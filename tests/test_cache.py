@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from jukebox.checkpoints.cache import cache_folder
+from jukebox.cache import cache_folder
 
 
 def test_the_chosen_folder_wins(monkeypatch, tmp_path):

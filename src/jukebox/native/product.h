@@ -1,0 +1,130 @@
+/* Rows times a matrix.
+
+   A matrix lies in panels of two lanes' columns; in a panel the weights of one input lie side by side, so that it is
+   read in one sweep. Every result is one chain of multiplications and additions in the order of the inputs, whatever
+   the number of rows or of threads: a row is the same bits in any company. */
+
+#ifndef PRODUCT_H
+#define PRODUCT_H
+
+#include "lanes.h"
+
+#define PANEL (2 * LANES)
+
+typedef struct {
+    const void *panels; /* [outputs / PANEL, rounded up][inputs][PANEL], zeros beyond the last output */
+    const void *next;   /* what is read after them */
+    const float *bias;  /* [outputs] or none */
+    int32_t inputs, outputs, half;
+} Matrix;
+
+typedef struct {
+    const float *x; /* [rows][x_step] */
+    float *out;     /* [rows][out_step] */
+    int64_t x_step, out_step;
+    const float *added; /* to each result; of the same step as `out`; or none */
+    int32_t gelu;       /* whether x sigmoid(1.702 x) of the result is wanted */
+} Rows;
+
+/* Rows that are multiplied at once: as many as keep their sums in the processor's registers. */
+#if LANES == 8
+#define MOST_ROWS 6
+#else
+#define MOST_ROWS 8
+#endif
+
+static inline lanes gelu_of(lanes x) { return x / (1.0f + exponential(-1.702f * x)); }
+
+static __attribute__((noinline)) void put(const Matrix *m, const Rows *r, int row, int64_t column, lanes first, lanes second) {
+    float *out = r->out + row * r->out_step + column;
+    const float *added = r->added ? r->added + row * r->out_step + column : 0;
+    const int64_t left = m->outputs - column;
+    if (left >= PANEL) {
+        if (m->bias) first += load(m->bias + column), second += load(m->bias + column + LANES);
+        if (added) first += load(added), second += load(added + LANES);
+        if (r->gelu) first = gelu_of(first), second = gelu_of(second);
+        store(out, first);
+        store(out + LANES, second);
+        return;
+    }
+    float results[PANEL] = {0}, more[PANEL] = {0};
+    if (m->bias) memcpy(more, m->bias + column, left * sizeof(float));
+    first += load(more), second += load(more + LANES);
+    if (added) {
+        memcpy(more, added, left * sizeof(float));
+        first += load(more), second += load(more + LANES);
+    }
+    if (r->gelu) first = gelu_of(first), second = gelu_of(second);
+    store(results, first);
+    store(results + LANES, second);
+    memcpy(out, results, left * sizeof(float));
+}
+
+/* The results of some rows in one panel: sums stay in registers, for which the number of rows is a constant. While it
+   multiplies, it asks for the panel after this, line by line of every `stride`-th input from `phase` on: what comes from
+   memory comes while the processor multiplies. */
+static inline __attribute__((always_inline)) void multiply_panel(const Matrix *m, const Rows *r, int row, int64_t panel,
+                                                                  int phase, int stride, const int rows,
+                                                                  const int half) {
+    const int64_t inputs = m->inputs, step = r->x_step, bytes = PANEL * (half ? 2 : 4);
+    const char *weights = (const char *)m->panels + panel * inputs * bytes;
+    const int last = (panel + 1) * PANEL >= m->outputs;
+    const char *after = last ? (const char *)m->next : weights + inputs * bytes;
+    const float *x = r->x + row * step;
+    lanes sums[MOST_ROWS][2];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) sums[i][0] = sums[i][1] = all(0.0f);
+    int64_t next = phase;
+    for (int64_t k = 0; k < inputs; k++) {
+        if (k == next) {
+            __builtin_prefetch(after + k * bytes, 0, 3);
+            if (bytes > 64) __builtin_prefetch(after + k * bytes + 64, 0, 3);
+            next += stride;
+        }
+        const char *from = weights + k * bytes;
+        const lanes first = widened(from, half), second = widened(from + bytes / 2, half);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            const lanes value = all(x[i * step + k]);
+            sums[i][0] = multiply_add(value, first, sums[i][0]);
+            sums[i][1] = multiply_add(value, second, sums[i][1]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) put(m, r, row + i, panel * PANEL, sums[i][0], sums[i][1]);
+}
+
+#define CASE(ROWS)                                                                                                     \
+    case ROWS: multiply_panel(m, r, row, panel, phase, stride, ROWS, half); break;
+
+static inline __attribute__((always_inline)) void multiply_rows(const Matrix *m, const Rows *r, int row, int rows,
+                                                                int64_t panel, int phase, int stride, const int half) {
+    switch (rows) {
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
+#if MOST_ROWS > 6
+        CASE(7)
+        CASE(8)
+#endif
+    }
+}
+
+#undef CASE
+
+/* Rows times a matrix, plus its bias and what is added. The result may be what is added. */
+static void multiply(const Matrix *m, const Rows *r, int rows) {
+    const int64_t panels = (m->outputs + PANEL - 1) / PANEL;
+    const int parts = (rows + MOST_ROWS - 1) / MOST_ROWS;
+    for (int64_t panel = 0; panel < panels; panel++)
+        for (int part = 0; part < parts; part++) {
+            const int from = (int)((int64_t)rows * part / parts), to = (int)((int64_t)rows * (part + 1) / parts);
+            if (m->half) multiply_rows(m, r, from, to - from, panel, part, parts, 1);
+            else multiply_rows(m, r, from, to - from, panel, part, parts, 0);
+        }
+}
+
+#endif
