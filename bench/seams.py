@@ -63,7 +63,8 @@ from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine, listened
 from jukebox.sampling.engines import engine_for
 from jukebox.sampling.events import Finished
-from jukebox.sampling.generate import generate, window_conditions
+from jukebox.sampling.generate import generate
+from jukebox.sampling.level import window_conditions
 from jukebox.sampling.noise import noise_key
 from jukebox.sampling.plan import Beginning, Item, SongPlan, plan_song
 from jukebox.sampling.request import Prime, SongRequest

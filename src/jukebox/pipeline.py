@@ -20,12 +20,13 @@ from jukebox.engines import EngineSettings, copied, device_errors, make_engine, 
 from jukebox.errors import ConfigError
 from jukebox.labels.labels import Labels
 from jukebox.models import Parts, find
+from jukebox.nn.memory import free_host_bytes
 from jukebox.prior.prior import Prior
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.engine import Engine
 from jukebox.sampling.estimate import AtBest, estimate, plan_needs
 from jukebox.sampling.events import Event, Finished, Message, Saved
-from jukebox.sampling.generate import Options, generate
+from jukebox.sampling.generate import Options, generate, windows_at_once
 from jukebox.sampling.limits import read_limits, step_limit
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
@@ -38,6 +39,9 @@ from jukebox.vqvae.streaming import decode_stream
 
 USUAL = EngineSettings()
 """Everything decided by the device."""
+
+# Free memory of a system that does not say.
+_FREE_BYTES = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,19 @@ class Jukebox:
                 torch.cuda.empty_cache()
                 self._place(needs)
 
+    def _can_be_together(self, plan: SongPlan, options: Options) -> bool:
+        """Whether levels are written side by side: in C, where one alone leaves threads idle and all have room."""
+        levels, threads = [level.level for level in plan.levels], torch.get_num_threads()
+        if self.device.type != "cpu" or self._shared or len(levels) < 2:
+            return False
+        if any(windows_at_once(level, options.slots) >= threads for level in plan.levels):
+            return False
+        if any(self._settings.on(self.device, self.model.level(each).config).engine != "native" for each in levels):
+            return False
+        needs = plan_needs(plan, options.slots, self.need).values()
+        free = free_host_bytes() or _FREE_BYTES
+        return sum(need.weights + need.state for need in needs) < free // 2
+
     def _place(self, needs: dict[int, Need]) -> None:
         self._places = places(needs, torch.cuda.mem_get_info(self.device)[0])
         self._placed_for = needs
@@ -264,6 +281,9 @@ class Jukebox:
         plan = self.plan(request, session)
         with device_errors(session.folder if session is not None else None):
             self._make_room(plan, options)
+            options = options or Options()
+            if options.together is None:
+                options = replace(options, together=self._can_be_together(plan, options))
             yield from generate(plan, self.model, self._engine, seed=request.seed, session=session, options=options)
 
     def write_session(

@@ -16,7 +16,7 @@ from jukebox.sampling.events import Audio, Event, Finished, Message, Progress
 from jukebox.sampling.generate import Options
 from jukebox.sampling.plan import plan_song
 from jukebox.sampling.request import Given, LevelSettings, Prime, SongRequest
-from jukebox.sampling.writing import Pace
+from jukebox.sampling.writing import LevelWriter, Pace, Run
 from jukebox.vqvae.streaming import decode_stream
 from tests.sampling import models
 
@@ -104,6 +104,51 @@ def test_the_stream_is_the_song(jukebox: Jukebox) -> None:
         sum(piece.samples.shape[1] for piece in pieces[:index]) for index in range(len(pieces))
     ]
     assert torch.equal(torch.cat([piece.samples for piece in pieces], 1), expected)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_levels_side_by_side_write_the_same_songs(jukebox: Jukebox, parts: int) -> None:
+    """Of two songs; the finest level is heard before the coarser ones are written, and the time left goes to 0."""
+    request = replace(REQUEST, songs=(SECOND, FIRST), seconds=0.08, lowest_level=0, parallel_windows=parts)
+    options = Options(stream=True, chunk_samples=128, pace=Pace(most_steps=8), together=False)
+    one_by_one = list(jukebox.events(request, options=options))
+    side_by_side = list(jukebox.events(request, options=replace(options, together=True)))
+
+    def result(events: list[Event]) -> tuple[list[Song], list[torch.Tensor]]:
+        assert isinstance(events[-1], Finished)
+        sound = [[e.samples for e in events if isinstance(e, Audio) and e.item == f"song_{n}"] for n in (1, 2)]
+        return jukebox.songs(request, events[-1]), [torch.cat(pieces, 1) for pieces in sound]
+
+    for (first, heard), (second, again) in [(result(one_by_one), result(side_by_side))]:
+        assert all(same(*pair) for pair in zip(first, second, strict=True))
+        assert all(torch.equal(*pair) for pair in zip(heard, again, strict=True))
+    first_sound = next(index for index, event in enumerate(side_by_side) if isinstance(event, Audio))
+    last_of = {e.level: index for index, e in enumerate(side_by_side) if isinstance(e, Progress)}
+    assert first_sound < last_of[1]
+    assert [event for event in side_by_side if isinstance(event, Progress)][-1].left_s == 0
+
+
+def test_an_error_of_one_level_ends_all_and_keeps_what_was_written(
+    jukebox: Jukebox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, options = replace(REQUEST, seconds=0.2), Options(together=True, pace=Pace(most_steps=8))
+    expected = jukebox.generate_all(request)[0]
+    run = LevelWriter.run
+
+    def broken(writer: LevelWriter, steps: int) -> Run:
+        if writer._engine.config.level == 1 and len(seen) == 3:  # pyright: ignore[reportPrivateUsage]
+            raise RuntimeError("a part of the machine is gone")
+        seen.append(writer)
+        return run(writer, steps)
+
+    seen: list[LevelWriter] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(LevelWriter, "run", broken)
+        with pytest.raises(RuntimeError, match="is gone"):
+            list(jukebox.write_session(tmp_path / "song", request, options=options))
+    assert list((tmp_path / "song" / "codes").iterdir())
+    *_, last = (e for e in jukebox.write_session(tmp_path / "song", request) if isinstance(e, Finished))
+    assert same(jukebox.songs(request, last)[0], expected)
 
 
 def test_progress_counts_windows_and_tokens(jukebox: Jukebox) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,9 @@ def finish(jukebox: Jukebox, folder: Path) -> tuple[dict[str, bytes], list[str],
     return results(folder), said, new
 
 
-def stop_after(jukebox: Jukebox, folder: Path, runs: int) -> None:
+def stop_after(jukebox: Jukebox, folder: Path, runs: int, options: Options = OFTEN) -> None:
     """Begin and close after some runs of the engine, every one of which is saved."""
-    events = jukebox.write_session(folder, REQUEST, options=OFTEN, save_every_s=0.0)
+    events = jukebox.write_session(folder, REQUEST, options=options, save_every_s=0.0)
     for event in events:
         runs -= isinstance(event, Progress)
         if runs < 0:
@@ -83,11 +84,13 @@ def stop_after(jukebox: Jukebox, folder: Path, runs: int) -> None:
     events.close()
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("runs", [0, 3, 6, 9])
 def test_a_closed_iterator_leaves_a_session_that_ends_the_same(
-    jukebox: Jukebox, tmp_path: Path, expected: dict[str, bytes], runs: int
+    jukebox: Jukebox, tmp_path: Path, expected: dict[str, bytes], runs: int, together: bool
 ) -> None:
-    stop_after(jukebox, tmp_path / "song", runs)
+    """Also one whose levels were written side by side, and are gone on with one after another."""
+    stop_after(jukebox, tmp_path / "song", runs, replace(OFTEN, together=together))
     found, said, _ = finish(jukebox, tmp_path / "song")
     assert found == expected
     assert any("goes on where that ended" in text for text in said)
@@ -223,11 +226,13 @@ def killed(kills: int, seed: int, words: list[str]) -> None:
 WORDS = ["generate", "--model", "tiny-random", "--artist", "nobody", "--save-every", "0.02", "-o"]
 
 
-def test_a_song_that_was_killed_twenty_times_has_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_song_that_was_killed_twenty_times_has_the_same_bytes(tmp_path: Path, threads: str) -> None:
+    """With two threads and one part, levels are written side by side where there is a C compiler."""
     whole, song = tmp_path / "whole", tmp_path / "song"
-    words = ["--seconds", "0.4", "--lowest-level", "1", "--temperature", "0.9"]
-    killed(0, 0, [*WORDS, str(whole), *words])
-    killed(20, 1, [*WORDS, str(song), *words])
+    words = ["--seconds", "0.4", "--lowest-level", "1", "--temperature", "0.9", "--parallel-windows", "1"]
+    killed(0, 0, [*WORDS, str(whole), *words, "--threads", "1"])
+    killed(20, 1, [*WORDS, str(song), *words, "--threads", threads])
     assert results(song) == results(whole)
 
 

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,6 +244,15 @@ def progress_line(event: "Progress") -> str:
     )
 
 
+def progress_lines(latest: Sequence["Progress"]) -> str:
+    """The same where levels are written side by side: how far the coarser ones are, and the finest in full."""
+    *coarser, finest = sorted(latest, key=lambda event: event.level, reverse=True)
+    shares = [
+        f"level {each.level}: {each.tokens / each.of_tokens:.0%}" for each in coarser if each.tokens < each.of_tokens
+    ]
+    return ", ".join([*shares, progress_line(finest)])
+
+
 class _Line:
     """One line that is written over on a terminal, and now and then elsewhere."""
 
@@ -251,11 +260,13 @@ class _Line:
         self._terminal = sys.stderr.isatty()
         self._next_s = time.monotonic() + (0.5 if self._terminal else _LINE_EVERY_S)
         self._shown = 0
+        self._latest: dict[int, Progress] = {}
 
     def show(self, event: "Progress") -> None:
+        self._latest[event.level] = event
         if time.monotonic() < self._next_s:
             return
-        text = progress_line(event)
+        text = progress_lines(list(self._latest.values()))
         if self._terminal:
             print(f"\r{text:<{self._shown}}", end="", file=sys.stderr, flush=True)
             self._shown, self._next_s = len(text), time.monotonic() + 0.5

@@ -1,6 +1,6 @@
 /* Rows times a matrix.
 
-   A matrix lies in panels of two lanes' columns; in a panel the weights of one input lie side by side, so that it is
+   A matrix lies in panels of some columns; in a panel the weights of one input lie side by side, so that it is
    read in one sweep. Every result is one chain of multiplications and additions in the order of the inputs, whatever
    the number of rows or of threads: a row is the same bits in any company. */
 
@@ -9,7 +9,16 @@
 
 #include "lanes.h"
 
-#define PANEL (2 * LANES)
+/* Vectors of a panel, and the most rows that are multiplied at once: their sums are in the processor's registers, and so
+   many of them that none waits for the one before it. */
+#define VECTORS 2
+#if LANES == 8
+#define MOST_ROWS 6
+#else
+#define MOST_ROWS 8
+#endif
+
+#define PANEL (VECTORS * LANES)
 
 typedef struct {
     const void *panels; /* [outputs / PANEL, rounded up][inputs][PANEL], zeros beyond the last output */
@@ -26,38 +35,17 @@ typedef struct {
     int32_t gelu;       /* whether x sigmoid(1.702 x) of the result is wanted */
 } Rows;
 
-/* Rows that are multiplied at once: as many as keep their sums in the processor's registers. */
-#if LANES == 8
-#define MOST_ROWS 6
-#else
-#define MOST_ROWS 8
-#endif
-
-static inline lanes gelu_of(lanes x) { return x / (1.0f + exponential(-1.702f * x)); }
-
-static __attribute__((noinline)) void put(const Matrix *m, const Rows *r, int row, int64_t column, lanes first, lanes second) {
+/* What comes after the product, for the results of one row in one panel. */
+static __attribute__((noinline)) void put(const Matrix *m, const Rows *r, int row, int64_t column, float *results) {
+    const int64_t left = m->outputs - column, count = left < PANEL ? left : PANEL;
     float *out = r->out + row * r->out_step + column;
-    const float *added = r->added ? r->added + row * r->out_step + column : 0;
-    const int64_t left = m->outputs - column;
-    if (left >= PANEL) {
-        if (m->bias) first += load(m->bias + column), second += load(m->bias + column + LANES);
-        if (added) first += load(added), second += load(added + LANES);
-        if (r->gelu) first = gelu_of(first), second = gelu_of(second);
-        store(out, first);
-        store(out + LANES, second);
-        return;
+    for (int64_t i = 0; m->bias && i < count; i++) results[i] += m->bias[column + i];
+    for (int64_t i = 0; r->added && i < count; i++) results[i] += r->added[row * r->out_step + column + i];
+    for (int i = 0; r->gelu && i < PANEL; i += LANES) {
+        const lanes x = load(results + i);
+        store(results + i, x / (1.0f + exponential(-1.702f * x)));
     }
-    float results[PANEL] = {0}, more[PANEL] = {0};
-    if (m->bias) memcpy(more, m->bias + column, left * sizeof(float));
-    first += load(more), second += load(more + LANES);
-    if (added) {
-        memcpy(more, added, left * sizeof(float));
-        first += load(more), second += load(more + LANES);
-    }
-    if (r->gelu) first = gelu_of(first), second = gelu_of(second);
-    store(results, first);
-    store(results + LANES, second);
-    memcpy(out, results, left * sizeof(float));
+    memcpy(out, results, count * sizeof(float));
 }
 
 /* The results of some rows in one panel: sums stay in registers, for which the number of rows is a constant. While it
@@ -71,27 +59,36 @@ static inline __attribute__((always_inline)) void multiply_panel(const Matrix *m
     const int last = (panel + 1) * PANEL >= m->outputs;
     const char *after = last ? (const char *)m->next : weights + inputs * bytes;
     const float *x = r->x + row * step;
-    lanes sums[MOST_ROWS][2];
+    lanes sums[MOST_ROWS][VECTORS];
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) sums[i][0] = sums[i][1] = all(0.0f);
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < VECTORS; j++) sums[i][j] = all(0.0f);
     int64_t next = phase;
     for (int64_t k = 0; k < inputs; k++) {
+        const char *from = weights + k * bytes;
         if (k == next) {
-            __builtin_prefetch(after + k * bytes, 0, 3);
-            if (bytes > 64) __builtin_prefetch(after + k * bytes + 64, 0, 3);
+#pragma GCC unroll 8
+            for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(after + k * bytes + line, 0, 3);
             next += stride;
         }
-        const char *from = weights + k * bytes;
-        const lanes first = widened(from, half), second = widened(from + bytes / 2, half);
+        lanes w[VECTORS];
+#pragma GCC unroll 8
+        for (int j = 0; j < VECTORS; j++) w[j] = widened(from + j * bytes / VECTORS, half);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
             const lanes value = all(x[i * step + k]);
-            sums[i][0] = multiply_add(value, first, sums[i][0]);
-            sums[i][1] = multiply_add(value, second, sums[i][1]);
+#pragma GCC unroll 8
+            for (int j = 0; j < VECTORS; j++) sums[i][j] = multiply_add(value, w[j], sums[i][j]);
         }
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) put(m, r, row + i, panel * PANEL, sums[i][0], sums[i][1]);
+    for (int i = 0; i < rows; i++) {
+        float results[PANEL];
+#pragma GCC unroll 8
+        for (int j = 0; j < VECTORS; j++) store(results + j * LANES, sums[i][j]);
+        put(m, r, row + i, panel * PANEL, results);
+    }
 }
 
 #define CASE(ROWS)                                                                                                     \

@@ -39,6 +39,7 @@ class NativeStep:
         config = prior.config.transformer
         self._rows, self._rows_each, self._context = rows, rows_each, config.context
         self._vocabulary = prior.layout.vocabulary
+        self._threads = torch.get_num_threads()  # others may be told to use fewer beside it
         found = library()
         assert found is not None
         self._library, self._held = found, cast(list[Any], [])
@@ -108,7 +109,7 @@ class NativeStep:
             known: rows that are conditioned, and the tokens of each.
         """
         # The longest first, each to the thread that has least to do.
-        threads = max(1, min(torch.get_num_threads(), len(known)))
+        threads = max(1, min(self._threads, len(known)))
         dealt: list[list[tuple[int, Tensor]]] = [[] for _ in range(threads)]
         for row, tokens in sorted(known, key=lambda each: len(each[1]), reverse=True):
             min(dealt, key=lambda own: sum(len(each) for _, each in own)).append((row, tokens.contiguous()))
@@ -146,7 +147,7 @@ class NativeStep:
             logits: where those of the last step are put.
         """
         steps, count = given.shape
-        threads = max(1, min(torch.get_num_threads(), count))
+        threads = max(1, min(self._threads, count))
         tokens, array = torch.empty(steps, count, dtype=torch.int64), (Window * count)(*windows)
         stack, pointers = ctypes.byref(self._stack), [_address(each) for each in (given, noise, tokens, logits)]
 

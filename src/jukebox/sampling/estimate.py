@@ -8,7 +8,8 @@ import torch
 
 from jukebox.nn.memory import free_host_bytes, size_text
 from jukebox.sampling.engine import Engine, Window
-from jukebox.sampling.generate import EngineFactory, window_conditions, windows_at_once
+from jukebox.sampling.generate import EngineFactory, windows_at_once
+from jukebox.sampling.level import window_conditions
 from jukebox.sampling.limits import step_numbers
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.placement import Need

@@ -1,31 +1,30 @@
 """Writes songs, level by level, and tells as it goes: an iterator that can be closed at any moment and resumed."""
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
-import torch
 from torch import Tensor
 
-from jukebox.labels.labels import SongTokens
-from jukebox.prior.conditions import Conditions, conditions_of
 from jukebox.sampling.engine import Engine
-from jukebox.sampling.events import Audio, Event, Finished, Message, Saved
-from jukebox.sampling.listening import Listening
+from jukebox.sampling.events import Event, Finished, Message, Progress, Saved
+from jukebox.sampling.level import LevelWork
 from jukebox.sampling.meter import Meter, reading_rows
 from jukebox.sampling.model import SongModel
-from jukebox.sampling.noise import noise_key
-from jukebox.sampling.plan import Item, LevelPlan, SongPlan
+from jukebox.sampling.plan import LevelPlan, SongPlan
 from jukebox.sampling.session import Session
-from jukebox.sampling.strand import Strand, joined, prefix
-from jukebox.sampling.windows import PlannedWindow
-from jukebox.sampling.writing import Pace, write_level
-from jukebox.vqvae.streaming import CHUNK_SAMPLES, StreamDecoder
+from jukebox.sampling.threads import single_thread
+from jukebox.sampling.writing import LevelWriter, Pace, Run
+from jukebox.vqvae.streaming import CHUNK_SAMPLES
 
 MOST_SLOTS = 32
 
 EngineFactory = Callable[[int, int], Engine]
 """An engine for a level with so many slots. It is dropped when the level is done."""
+
+Result = TypeVar("Result")
 
 Codes = dict[str, dict[int, Tensor]]
 """Codes of every item by level, as far as they are written."""
@@ -41,6 +40,9 @@ class Options:
         stream: give the sound of the finest level as it becomes final.
         chunk_samples: of that sound, at least so much at once: less is heard sooner, and costs more.
         previews: kind of the files of each level to listen to, in a session; None for none.
+        together: all levels at once, each in a thread: a window begins as soon as the codes that it is told of are
+            there. The sound of the finest level comes from the beginning on, and all priors are in memory. Otherwise a
+            level begins when the one above is done. None: as the pipeline finds best.
     """
 
     slots: int | None = None
@@ -48,6 +50,7 @@ class Options:
     stream: bool = False
     chunk_samples: int = CHUNK_SAMPLES
     previews: Literal["wav", "flac"] | None = "flac"
+    together: bool | None = None
 
 
 def generate(
@@ -87,160 +90,132 @@ class _Generation:
     ) -> None:
         self._plan, self._model, self._engines, self._seed = plan, model, engines, seed
         self._session, self._options = session, options
-        # Coarser levels that are given are read from.
-        self._codes: Codes = {item.name: dict(item.given) for item in plan.items}
-        slots = {level.level: windows_at_once(level, self._options.slots) for level in plan.levels}
-        device = model.vqvae.vectors(0).device
-        self._slots, self._meter = slots, Meter(model, plan.levels, slots, reading_rows(device))
+        self._slots = {level.level: windows_at_once(level, options.slots) for level in plan.levels}
+        self._works: list[LevelWork] = []
+        self._left_s: dict[int, float] = {}
+        self._meters = dict.fromkeys(self._slots, self._meter(plan.levels))
+        if options.together:
+            self._meters = {level.level: self._meter([level]) for level in plan.levels}
 
     def run(self) -> Iterator[Event]:
         for note in self._plan.notes:
             yield Message(text=note)
-        for level in self._plan.levels:
-            yield from self._level(level)
-        yield Finished(codes={name: dict(sorted(levels.items())) for name, levels in self._codes.items()})
+        levels = self._plan.levels
+        for group in [levels] if self._options.together else [(level,) for level in levels]:
+            yield from self._write([self._work(level) for level in group])
+        codes: Codes = {item.name: dict(item.given) for item in self._plan.items}
+        for work in self._works:
+            for name, found in work.codes().items():
+                codes[name][work.plan.level] = found
+        yield Finished(codes={name: dict(sorted(levels.items())) for name, levels in codes.items()})
 
-    def _level(self, plan: LevelPlan) -> Iterator[Event]:
-        strands = self._strands(plan)
-        yield from self._new_notes()
-        listening = Listening(self._model, plan, self._session, self._options.previews)
-        lowest = plan is self._plan.levels[-1]
-        stream = _Streams(self._model, plan, self._options.chunk_samples) if lowest and self._options.stream else None
-        if any(not strand.done for strand in strands.values()):
-            slots = min(self._slots[plan.level], sum(not strand.done for strand in strands.values()))
-            engine, saved = self._engines(plan.level, slots), False
-            self._meter.begin(plan, strands.values())
-            writing = write_level(engine, list(strands.values()), self._options.pace)
-            try:
-                for new in writing:
-                    saved = False
-                    yield self._meter.progress(new)
-                    if stream is not None:
-                        yield from stream.events(self._prefixes(plan, strands))
-                    if self._session is not None and self._session.due:
-                        self._save(plan, strands)
-                        saved = True
-                        yield Saved(path=self._session.folder)
-                        for path in listening.due(self._prefixes(plan, strands)):
-                            yield Saved(path=path)
-            finally:
-                writing.close()
-                if self._session is not None and not saved:
-                    self._save(plan, strands)
-            del engine, writing
-        found = self._prefixes(plan, strands)
-        for item in self._plan.items:
-            self._codes[item.name][plan.level] = found[item.name]
-        if stream is not None:
-            yield from stream.events(found, last=True)
-        for path in listening.whole(found):
-            yield Saved(path=path)
+    def _work(self, plan: LevelPlan) -> LevelWork:
+        options, lowest = self._options, plan is self._plan.levels[-1]
+        work = LevelWork(
+            plan,
+            self._plan.items,
+            self._model,
+            seed=self._seed,
+            above=self._works[-1] if self._works else None,
+            session=self._session,
+            previews=options.previews,
+            stream=options.chunk_samples if lowest and options.stream else None,
+        )
+        self._works.append(work)
+        return work
 
-    def _strands(self, plan: LevelPlan) -> dict[str, Strand]:
-        """Every chain of a level, with what an earlier run has written of it."""
-        kept = self._session.load_level(plan) if self._session is not None else {}
-        strands = {}
-        for item, chains in zip(self._plan.items, plan.chains, strict=True):
-            given = item.given.get(plan.level, torch.zeros(0, dtype=torch.int64))
-            for index, chain in enumerate(chains):
-                name = f"{item.name}/{index}"
-                strands[name] = Strand(
-                    chain,
-                    given[chain.start : chain.start + chain.known],
-                    key=noise_key(self._seed, item.take, plan.level),
-                    sampling=plan.sampling,
-                    condition=self._condition(item, plan.level),
-                    written=kept.get(name),
-                )
-        return strands
-
-    def _condition(self, item: Item, level: int) -> Callable[[PlannedWindow], Conditions]:
-        """The conditions of the windows of an item at a level."""
-        model, known = self._model, self._model.level(level)
-        tokens: SongTokens = item.tokens[level]
-        above = self._codes[item.name].get(level + 1)
-
-        def condition(window: PlannedWindow) -> Conditions:
-            return window_conditions(model, level, item, window, tokens=tokens, above=above)
-
-        assert known.config.upsampler is None or above is not None
-        return condition
-
-    def _prefixes(self, plan: LevelPlan, strands: dict[str, Strand]) -> dict[str, Tensor]:
-        """The codes of a level of every item, as far as they have no hole."""
-        return {
-            item.name: prefix(
-                joined(
-                    [strands[f"{item.name}/{index}"] for index in range(len(chains))],
-                    plan.length,
-                    item.given.get(plan.level, torch.zeros(0, dtype=torch.int64)),
-                )
-            )
-            for item, chains in zip(self._plan.items, plan.chains, strict=True)
-        }
-
-    def _save(self, plan: LevelPlan, strands: dict[str, Strand]) -> None:
-        assert self._session is not None
-        self._session.save_level(plan, strands)
-
-    def _new_notes(self) -> Iterator[Event]:
+    def _write(self, works: Sequence[LevelWork]) -> Iterator[Event]:
+        """Write levels side by side, the coarsest first where there is a choice."""
         if self._session is not None:
-            for note in self._session.notes:
-                yield Message(text=note)
+            yield from (Message(text=note) for note in self._session.notes)
             self._session.notes.clear()
+        finished = []
+        with ExitStack() as end:
+            threads = end.enter_context(ThreadPoolExecutor(len(works))) if len(works) > 1 else None
+            writers: dict[int, LevelWriter] = {}
+            running: dict[Future[Run], int] = {}
+            end.callback(self._stop, works, writers, running)
+            for index, work in enumerate(works):
+                if not work.done:
+                    writers[index] = self._writer(work)
+            while True:
+                for index, work in enumerate(works):
+                    if index not in finished and work.done:
+                        writers.pop(index, None)  # and its engine
+                        finished.append(index)
+                        work.save()
+                        yield from self._alone(work.finish)
+                if not writers:
+                    break
+                self._alone(self._start, writers, running, threads)
+                assert running, "levels wait for each other"
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    index = running.pop(future)
+                    work, new = works[index], writers[index].accept(future.result())
+                    work.accepted()
+                    if threads is not None:
+                        self._alone(self._start, writers, running, threads)  # others go on while this is told
+                    yield self._progress(work, new)
+                    yield from self._alone(work.heard)
+                    if self._session is not None and self._session.due:
+                        # The coarsest first: what is on the disk of a level was told what is there of the one above.
+                        for each in works:
+                            each.save()
+                        yield Saved(path=self._session.folder)
+                        for each in works:
+                            yield from self._alone(each.previews)
+
+    def _alone(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Do something in this thread alone where engines have the others: threads that wait would be in their way."""
+        with single_thread() if self._options.together else nullcontext():
+            return work(*arguments)
+
+    def _writer(self, work: LevelWork) -> LevelWriter:
+        level, left = work.plan.level, [strand for strand in work.strands.values() if not strand.done]
+        engine = self._engines(level, min(self._slots[level], len(left)))
+        self._meters[level].begin(work.plan, work.strands.values())
+        return LevelWriter(engine, left, self._options.pace, work.ready)
+
+    def _start(
+        self, writers: dict[int, LevelWriter], running: dict[Future[Run], int], threads: ThreadPoolExecutor | None
+    ) -> None:
+        """Let every engine run that does not, and has something to do."""
+        for index, writer in writers.items():
+            if index not in running.values() and not writer.done and (steps := writer.prepare()):
+                if threads is not None:
+                    running[threads.submit(writer.run, steps)] = index
+                else:
+                    future = Future[Run]()
+                    future.set_result(writer.run(steps))
+                    running[future] = index
+
+    def _stop(
+        self, works: Sequence[LevelWork], writers: dict[int, LevelWriter], running: dict[Future[Run], int]
+    ) -> None:
+        """Keep what is still being written, and everything else."""
+        for future, index in running.items():
+            if future.exception() is None:
+                writers[index].accept(future.result())
+                works[index].accepted()
+        for work in works:
+            work.save()
+        for writer in writers.values():
+            writer.close()
+
+    def _progress(self, work: LevelWork, new: int) -> Progress:
+        level = work.plan.level
+        event = self._meters[level].progress(new)
+        if self._options.together:
+            # Side by side the slowest level says when all is done.
+            self._left_s[level] = event.left_s
+            event = replace(event, left_s=max(self._left_s.values()))
+        return event
+
+    def _meter(self, levels: Sequence[LevelPlan]) -> Meter:
+        return Meter(self._model, levels, self._slots, reading_rows(self._model.vqvae.vectors(0).device))
 
 
 def windows_at_once(plan: LevelPlan, asked: int | None) -> int:
     """How many windows of a level are written at once, where so many are asked for; see `Options`."""
     chains = sum(len(item) for item in plan.chains)
     return max(1, min(asked or MOST_SLOTS // plan.sampling.rows, chains))
-
-
-def window_conditions(
-    model: SongModel,
-    level: int,
-    item: Item,
-    window: PlannedWindow,
-    *,
-    tokens: SongTokens,
-    above: Tensor | None,
-) -> Conditions:
-    """What the prior of a level is told of a window of an item.
-
-    Args:
-        model: that writes it.
-        level: of the window.
-        item: whose window it is.
-        window: which one.
-        tokens: the labels of the item at this level.
-        above: codes of the level above, all of the item; the window's part is taken from them.
-    """
-    config, grid = model.level(level).config, model.grid
-    labels = tokens.window(item.span(grid, level, window.start, config.codes_context), rounding="float32")
-    part = None
-    if config.upsampler is not None:
-        assert above is not None
-        unit = model.unit(level)
-        part = above[window.start // unit : (window.start + config.codes_context) // unit][None]
-    return conditions_of([labels], config, part)
-
-
-class _Streams:
-    """The sound of every item as its codes come."""
-
-    def __init__(self, model: SongModel, plan: LevelPlan, chunk_samples: int) -> None:
-        self._model, self._level, self._chunk_samples = model, plan.level, chunk_samples
-        self._decoders: dict[str, tuple[StreamDecoder, list[int]]] = {}
-
-    def events(self, codes: dict[str, Tensor], last: bool = False) -> Iterator[Event]:
-        device = self._model.vqvae.vectors(self._level).device
-        for name, found in codes.items():
-            if name not in self._decoders:
-                self._decoders[name] = (StreamDecoder(self._model.vqvae, self._level, self._chunk_samples), [0, 0])
-            decoder, at = self._decoders[name]
-            pieces = list(decoder.push(found[at[0] :].to(device)))
-            at[0] = len(found)
-            for sound in [*pieces, decoder.finish()] if last else pieces:
-                if sound.shape[1]:
-                    yield Audio(item=name, start_sample=at[1], samples=sound.cpu())
-                    at[1] += sound.shape[1]

@@ -51,7 +51,7 @@ class Strand:
         # Codes that the windows which are still to begin will read again.
         self.unread = sum(w.first - w.start for w in chain.windows if w.end - chain.start > self.count)
         self._window: PlannedWindow | None = None
-        self._cursor = len(self.codes) if self.done else self._next.first - chain.start
+        self._cursor = len(self.codes) if self.done else self.next_window.first - chain.start
 
     @property
     def done(self) -> bool:
@@ -74,7 +74,7 @@ class Strand:
         return len(self.codes) - self._cursor
 
     @property
-    def _next(self) -> PlannedWindow:
+    def next_window(self) -> PlannedWindow:
         """The first window that is not whole."""
         return next(w for w in self.chain.windows if w.end - self.chain.start > self.count)
 
@@ -86,7 +86,7 @@ class Strand:
 
     def begin(self) -> Window:
         """The window that comes next, with what is to be replayed of it."""
-        start, window = self.chain.start, self._next
+        start, window = self.chain.start, self.next_window
         first, known_from = window.first - start, window.start - start
         self._window, self._cursor = window, first
         self.unread -= first - known_from

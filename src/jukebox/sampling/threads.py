@@ -36,6 +36,11 @@ class _Single:
 _SINGLE = _Single()
 
 
+def single_thread() -> contextlib.AbstractContextManager[None]:
+    """One thread for PyTorch's operations, in the whole process; the number from before comes back."""
+    return _SINGLE
+
+
 @contextlib.contextmanager
 def threads_for(prior: Prior, rows: int) -> Iterator[None]:
     """One thread for products of `rows` rows that are too small to share. The results are the same bits."""
