@@ -44,7 +44,8 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 def windows(positions: list[int], previous: Tensor) -> list[Window]:
     choice = Choice(temperature=1.0, guidance=1.0, top_p=2.0, top_k=1 << 20)
     return [
-        Window(position=at, previous=int(last), choice=choice) for at, last in zip(positions, previous, strict=True)
+        Window(position=at, leader=-1, row=row, previous=int(last), choice=choice)
+        for row, (at, last) in enumerate(zip(positions, previous, strict=True))
     ]
 
 
@@ -73,7 +74,7 @@ def test_logits_are_those_of_the_prior(name: str, half: bool, target: str) -> No
     step.condition(0, fresh.items(0, 1))
     step.condition(2, fresh.items(1, 2))
     step.move(2, 1)
-    logits, alone = torch.empty(3, prior.layout.vocabulary), []
+    logits, alone = torch.empty(2, prior.layout.vocabulary), []
     step.read([(1, tokens[1, :ahead])])
     at = [0, ahead]
     while at[1] < tokens.shape[1]:
@@ -116,11 +117,10 @@ def test_more_threads_and_steps_at_once_change_no_bit(request: pytest.FixtureReq
         for row in range(5):
             step.condition(row, state)
         step.read([(row, tokens[row, : 200 - 10 * row]) for row in range(5)])
-        choice = Choice(temperature=1.0, guidance=1.0, top_p=2.0, top_k=1 << 20)
         at, written = [200 - 10 * row for row in range(5)], []
         previous = [int(tokens[row, each - 1]) for row, each in enumerate(at)]
         for steps in pieces:
-            now = [Window(position=p, previous=q, choice=choice) for p, q in zip(at, previous, strict=True)]
+            now = windows(at, torch.tensor(previous))
             for row, each in enumerate(now):
                 each.choice.key, each.choice.place = row, at[row]
             written.append(step.write(now, torch.full((steps, 5), -1), None))
@@ -143,7 +143,7 @@ def test_more_threads_and_steps_at_once_change_no_bit(request: pytest.FixtureReq
 def test_draws_are_those_of_the_choice(sampling: token.SamplingConfig) -> None:
     """With Gumbel noise of its own, and with noise that is given."""
     from jukebox.sampling.host import Item
-    from jukebox.sampling.native import _window
+    from jukebox.sampling.native import choice_of
 
     prior = models.build(models.UNLABELLED)
     prior.pack(native=True)
@@ -155,7 +155,8 @@ def test_draws_are_those_of_the_choice(sampling: token.SamplingConfig) -> None:
         item = Item(slot=0, key=key, place=key, position=0, previous=[0], replay=[], sampling=sampling)
         noise = gumbel(torch.tensor([key]), torch.tensor([key]), vocabulary)
         for given in (None, noise[None]):
-            drawn = step.write([_window(item, vocabulary)], torch.full((1, 1), -1), given, logits=logits)
+            window = Window(position=0, leader=-1, row=0, previous=0, choice=choice_of(item, vocabulary))
+            drawn = step.write([window], torch.full((1, 1), -1), given, logits=logits)
             assert torch.equal(drawn[0], choice.draw(logits, noise))
         seen.add(int(drawn))
     assert len(seen) == 1 if sampling.temperature == 0 else len(seen) > 3
@@ -172,7 +173,9 @@ def test_noise_is_that_of_the_definition(target: str) -> None:
     step.condition(0, prior.new_state(models.conditions(config, 1), 1))
     for key in range(300):
         choice = Choice(temperature=1.0, guidance=1.0, top_p=2.0, top_k=500, key=key - 150, place=3 * key)
-        drawn = step.write([Window(position=0, previous=0, choice=choice)], torch.full((1, 1), -1), None)
+        drawn = step.write(
+            [Window(position=0, leader=-1, row=0, previous=0, choice=choice)], torch.full((1, 1), -1), None
+        )
         noise = gumbel(torch.tensor([key - 150]), torch.tensor([3 * key]), 500)
         assert int(drawn) == int(noise.argmax())
 

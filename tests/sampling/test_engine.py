@@ -193,3 +193,32 @@ def test_an_engine_that_guided_goes_on_without() -> None:
         engine.end(1)
         engine.begin(0, given)
         assert torch.equal(engine.run(len(expected))[0], expected)
+
+
+@pytest.mark.skipif(library() is None, reason="there is no C compiler")
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("name", models.ALL)
+@pytest.mark.parametrize("late", [0, 3])
+def test_a_window_that_followed_is_one_that_was_begun(name: str, guidance: float, late: int) -> None:
+    """Three windows, each of which knows the second half of the one before; two follow, the first of them late."""
+    config = guided(models.ALL[name]) if name in ("encoder", "joint") else models.ALL[name]
+    sampling = replace(WARM, guidance=guidance if name in ("encoder", "joint") else 1.0)
+    given = [replace(window(config, index, sampling=sampling), start=LENGTH // 2 * index) for index in range(3)]
+    half, codes = LENGTH // 2, torch.zeros(0, dtype=torch.int64)
+    for each in given:  # each begun anew
+        engine = NativeEngine(prior(config), 1)
+        known = codes[each.start :]
+        engine.begin(0, replace(each, known=known))
+        codes = torch.cat([codes, engine.run(LENGTH - len(known))[0]])
+    engine, found = NativeEngine(prior(config), 1), []
+    engine.begin(0, given[0])
+    found.append(engine.run(half)[0])
+    for following in given[1:]:
+        if late:
+            found.append(engine.run(late)[0])
+        engine.follow(replace(following, known=torch.cat(found)[following.start :]))
+        found.append(engine.run(half - late)[0])
+        engine.advance()
+        late = 0
+    found.append(engine.run(half)[0])
+    assert torch.equal(torch.cat(found), codes)

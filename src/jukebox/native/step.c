@@ -31,10 +31,13 @@ typedef struct {
     const float *added;     /* [rows][context][width], or none */
     Matrix logits;
     int32_t depth, width, heads, head_width, context, vocabulary, hidden, recondition;
+    int32_t shift; /* the token of code 0: what is less counts as that for windows that follow */
 } Stack;
 
 typedef struct {
     int32_t position; /* of its next token in the transformer */
+    int32_t leader;   /* the window whose tokens it reads instead of drawing, by its number here; or -1 */
+    int64_t row;      /* of the caches, its first */
     int64_t previous; /* the token before that */
     Choice choice;
 } Window;
@@ -221,38 +224,46 @@ void read_codes(const Stack *stack, int64_t kept, const int64_t *tokens, int64_t
 
 /* Write the next tokens of some windows.
 
-   windows: of which the first is the `first`-th of all; each has `rows_each` rows.
+   windows: of which these are the first to the last but one.
+   rows_each: of a window.
    given: tokens that are not drawn but read again, or -1, [steps][all windows].
    noise: added to logits, [steps][all windows][vocabulary]; or none for Gumbel noise by key and place.
    tokens: what was written, [steps][all windows].
-   seen: the last step's logits, [all rows][vocabulary]; or none.
+   seen: the last step's logits, [all windows][rows_each][vocabulary]; or none.
    free: `room` numbers for the rows of these windows. */
-void write_codes(const Stack *stack, Window *windows, int first, int count, int all_windows, int rows_each, int steps,
+void write_codes(const Stack *stack, Window *windows, int first, int last, int all_windows, int rows_each, int steps,
                  const int64_t *given, const float *noise, int64_t *tokens, float *seen, float *free) {
-    const int rows = count * rows_each;
+    const int rows = (last - first) * rows_each;
     const int64_t width = stack->width, vocabulary = stack->vocabulary, wide = padded(vocabulary);
     Rooms rooms;
     divide(stack, rows, free, &rooms);
     for (int step = 0; step < steps; step++) {
         for (int i = 0; i < rows; i++) {
-            const Window *window = windows + i / rows_each;
-            rooms.rows[i] = (Row){window->position, window->previous, (int64_t)first * rows_each + i};
+            const Window *window = windows + first + i / rows_each;
+            rooms.rows[i] = (Row){window->position, window->previous, window->row + i % rows_each};
         }
         pass_all(stack, rows, &rooms);
         for (int i = 0; stack->recondition && stack->added && i < rows; i++)
             add(rooms.x + i * width, added_to(stack, rooms.rows + i), width);
         multiply(&stack->logits, &(Rows){rooms.x, rooms.logits, width, wide, 0, 0}, rows);
         for (int i = 0; seen && step == steps - 1 && i < rows; i++)
-            memcpy(seen + rooms.rows[i].kept * vocabulary, rooms.logits + i * wide, vocabulary * sizeof(float));
-        for (int i = 0; i < count; i++) {
-            const int64_t place = (int64_t)step * all_windows + first + i;
-            int64_t token = given[place];
-            if (token < 0)
-                token = draw(rooms.logits + i * rows_each * wide, wide, rows_each == 2, vocabulary, &windows[i].choice,
-                             noise ? noise + place * vocabulary : 0, rooms.noise);
-            tokens[place] = windows[i].previous = token;
-            windows[i].position++;
-            windows[i].choice.place++;
+            memcpy(seen + ((int64_t)first * rows_each + i) * vocabulary, rooms.logits + i * wide,
+                   vocabulary * sizeof(float));
+        int64_t *now = tokens + (int64_t)step * all_windows;
+        for (int i = first; i < last; i++) {
+            if (windows[i].leader >= 0) continue;
+            const int64_t place = (int64_t)step * all_windows + i;
+            now[i] = given[place];
+            if (now[i] < 0)
+                now[i] = draw(rooms.logits + (int64_t)(i - first) * rows_each * wide, wide, rows_each == 2, vocabulary,
+                              &windows[i].choice, noise ? noise + place * vocabulary : 0, rooms.noise);
+        }
+        for (int i = first; i < last; i++) {
+            Window *window = windows + i;
+            if (window->leader >= 0) now[i] = now[window->leader] < stack->shift ? stack->shift : now[window->leader];
+            window->previous = now[i];
+            window->position++;
+            window->choice.place++;
         }
     }
 }

@@ -38,7 +38,7 @@ class Stack(ctypes.Structure):
         ("layers", ctypes.POINTER(Layer)), ("tokens", _POINTER), ("positions", _POINTER), ("turns", _POINTER),
         ("start", _POINTER), ("added", _POINTER), ("logits", Matrix),
         ("depth", _INT), ("width", _INT), ("heads", _INT), ("head_width", _INT), ("context", _INT),
-        ("vocabulary", _INT), ("hidden", _INT), ("recondition", _INT),
+        ("vocabulary", _INT), ("hidden", _INT), ("recondition", _INT), ("shift", _INT),
     )  # fmt: skip
 
 
@@ -54,4 +54,6 @@ class Choice(ctypes.Structure):
 class Window(ctypes.Structure):
     """`Window` of step.c."""
 
-    _fields_ = (("position", _INT), ("previous", _LONG), ("choice", Choice))
+    _fields_ = (
+        ("position", _INT), ("leader", _INT), ("row", _LONG), ("previous", _LONG), ("choice", Choice),
+    )  # fmt: skip

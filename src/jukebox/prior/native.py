@@ -77,7 +77,7 @@ class NativeStep:
             positions=self._pointer(positions), turns=self._pointer(turned), start=self._pointer(self._start),
             added=self._pointer(self._added), logits=described[-1], depth=len(layers), width=config.width,
             heads=config.heads, head_width=width, context=config.context, vocabulary=self._vocabulary,
-            hidden=config.mlp_width, recondition=prior.config.recondition,
+            hidden=config.mlp_width, recondition=prior.config.recondition, shift=prior.layout.shift,
         )  # fmt: skip
 
     @staticmethod
@@ -136,29 +136,28 @@ class NativeStep:
         given: Int64[Tensor, "steps windows"],
         noise: Float[Tensor, "steps windows vocabulary"] | None,
         *,
-        logits: Float[Tensor, "rows vocabulary"] | None = None,
+        logits: Float[Tensor, "rows_of_all vocabulary"] | None = None,
     ) -> Int64[Tensor, "steps windows"]:
-        """Write the next tokens of the first windows; several threads write windows of their own.
+        """Write the next tokens of windows; several threads write windows of their own.
 
         Args:
-            windows: where each is and how it is drawn; they have `rows_each` rows each, in their order.
+            windows: where each is and how it is drawn, with `rows_each` rows from its first on. Where one follows
+                another, `leader`, it reads the tokens of that; all are then written by one thread.
             given: tokens that are read instead of being drawn; negative where they are drawn.
             noise: added to the logits; None for Gumbel noise by each window's key and place.
             logits: where those of the last step are put.
         """
         steps, count = given.shape
-        threads = max(1, min(self._threads, count))
+        threads = 1 if any(window.leader >= 0 for window in windows) else max(1, min(self._threads, count))
         tokens, array = torch.empty(steps, count, dtype=torch.int64), (Window * count)(*windows)
         stack, pointers = ctypes.byref(self._stack), [_address(each) for each in (given, noise, tokens, logits)]
 
         def some(thread: int) -> None:
             first, last = count * thread // threads, count * (thread + 1) // threads
-            rows = (last - first) * self._rows_each
-            room = torch.empty(self._library.room(stack, rows))
+            room = torch.empty(self._library.room(stack, (last - first) * self._rows_each))
             self._library.write_codes(
-                stack, ctypes.byref(array, first * ctypes.sizeof(Window)), first, last - first, count,
-                self._rows_each, steps, *pointers, _address(room),
-            )  # fmt: skip
+                stack, array, first, last, count, self._rows_each, steps, *pointers, _address(room)
+            )
 
         share(some, threads)
         return tokens

@@ -83,6 +83,31 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowingEngine(Engine, Protocol):
+    """An engine that reads the beginning of the next window of a song while it writes the window before.
+
+    The new codes of a window are what the next one knows: read beside each other they cost little more than alone.
+    """
+
+    @property
+    def follows(self) -> bool:
+        """Whether it does so: it has one slot."""
+        ...
+
+    def follow(self, window: Window) -> None:
+        """Read a window that is to come next beside the one in the slot.
+
+        Args:
+            window: it knows the codes that are there of it now; those that it will know are the next that are written.
+        """
+        ...
+
+    def advance(self) -> None:
+        """Put the window that followed into the slot, when the one before is whole."""
+        ...
+
+
 def listened(codes: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
     """Raw codes as everyone else reads them: a lyric token that was drawn counts as code 0."""
     return codes.clamp_min(0)

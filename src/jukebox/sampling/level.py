@@ -89,12 +89,12 @@ class LevelWork:
         """The codes of every item, as far as they have no hole."""
         return {item.name: prefix(self.raw(item)) for item in self._items}
 
-    def ready(self, strand: Strand) -> bool:
-        """Whether everything that the next window of a strand is told is written."""
+    def ready(self, strand: Strand, window: PlannedWindow) -> bool:
+        """Whether everything that a window of a strand is told is written."""
         above = self._codes_above(self._owners[id(strand)])
         if above is None:
             return True
-        told = part_above(self._model, self.plan.level, strand.next_window, above)
+        told = part_above(self._model, self.plan.level, window, above)
         return not bool((told == UNWRITTEN).any())
 
     def save(self) -> None:

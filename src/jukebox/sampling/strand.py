@@ -84,16 +84,45 @@ class Strand:
         assert self._window is not None
         return self._window.end - self.chain.start - self._cursor
 
+    @property
+    def window_after(self) -> PlannedWindow | None:
+        """The window that follows the one that was begun, where its first codes are being written; None: no such."""
+        after = [w for w in self.chain.windows if self._window is not None and w.first >= self._window.end]
+        return after[0] if after else None
+
     def begin(self) -> Window:
         """The window that comes next, with what is to be replayed of it."""
-        start, window = self.chain.start, self.next_window
-        first, known_from = window.first - start, window.start - start
-        self._window, self._cursor = window, first
-        self.unread -= first - known_from
+        window = self.next_window
+        first = window.first - self.chain.start
+        self._enter(window)
+        return self._described(window, known=first, replay=self.codes[first : self.count].long())
+
+    def follow(self) -> Window:
+        """The window after the one that was begun, knowing what an engine has given so far."""
+        window = self.window_after
+        assert window is not None
+        return self._described(window, known=self._cursor, replay=self.codes[:0].long())
+
+    def advance(self) -> None:
+        """The window that followed is begun: an engine has read what it knows."""
+        window = self.window_after
+        assert window is not None
+        self._enter(window)
+
+    def steps_before(self, window: PlannedWindow) -> int:
+        """How many codes an engine has still to give before the first of a window."""
+        return max(0, window.start - self.chain.start - self._cursor)
+
+    def _enter(self, window: PlannedWindow) -> None:
+        self._window, self._cursor = window, window.first - self.chain.start
+        self.unread -= window.first - window.start
+
+    def _described(self, window: PlannedWindow, *, known: int, replay: Int64[Tensor, " replay"]) -> Window:
+        """A window that knows the codes up to a place in the chain."""
         return Window(
             conditions=self._condition(window),
-            known=self.codes[known_from:first].long(),
-            replay=self.codes[first : self.count].long(),
+            known=self.codes[window.start - self.chain.start : known].long(),
+            replay=replay,
             start=window.start,
             key=self._key,
             sampling=self._sampling,

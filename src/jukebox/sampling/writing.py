@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from jaxtyping import Int64
 from torch import Tensor
 
-from jukebox.sampling.engine import Engine
+from jukebox.sampling.engine import Engine, FollowingEngine
 from jukebox.sampling.strand import Strand
+from jukebox.sampling.windows import PlannedWindow
 
 MOST_STEPS = 1024
 
@@ -44,7 +45,7 @@ class LevelWriter:
         engine: of the level.
         strands: to be written.
         pace: how long a run is.
-        ready: whether the next window of a strand can begin.
+        ready: whether a window of a strand can begin.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class LevelWriter:
         engine: Engine,
         strands: Sequence[Strand],
         pace: Pace,
-        ready: Callable[[Strand], bool] = lambda strand: True,
+        ready: Callable[[Strand, PlannedWindow], bool] = lambda strand, window: True,
     ) -> None:
         self._engine, self._pace, self._ready = engine, pace, ready
+        self._followed = False  # by the next window of the strand in the only slot
         self._waiting, self._placed, self._steps = deque(s for s in strands if not s.done), dict[int, Strand](), 1
 
     @property
@@ -65,16 +67,21 @@ class LevelWriter:
     def prepare(self) -> int:
         """Put what is ready into the slots; how many steps the engine is to make, 0 where nothing is ready."""
         for slot, strand in list(self._placed.items()):
-            if not strand.left_in_window:
-                if self._ready(strand):
-                    self._engine.begin(slot, strand.begin())
-                else:
-                    self._engine.end(slot)
-                    del self._placed[slot]
-                    self._waiting.appendleft(strand)
+            if strand.left_in_window:
+                continue
+            if self._followed and isinstance(self._engine, FollowingEngine):
+                self._engine.advance()
+                strand.advance()
+                self._followed = False
+            elif self._ready(strand, strand.next_window):
+                self._engine.begin(slot, strand.begin())
+            else:
+                self._engine.end(slot)
+                del self._placed[slot]
+                self._waiting.appendleft(strand)
         for slot in range(self._engine.slots):
             if slot not in self._placed:
-                strand = next(filter(self._ready, self._waiting), None)
+                strand = next((each for each in self._waiting if self._ready(each, each.next_window)), None)
                 if strand is None:
                     break
                 self._waiting.remove(strand)
@@ -82,7 +89,19 @@ class LevelWriter:
                 self._placed[slot] = strand
         if not self._placed:
             return 0
-        return min(self._steps, *(strand.left_in_window for strand in self._placed.values()))
+        return min(self._steps, *(self._steps_of(strand) for strand in self._placed.values()))
+
+    def _steps_of(self, strand: Strand) -> int:
+        """How many steps of a strand can be made before something else is to be done."""
+        after, left = strand.window_after, strand.left_in_window
+        if after is None or self._followed or not isinstance(self._engine, FollowingEngine) or not self._engine.follows:
+            return left
+        if before := strand.steps_before(after):
+            return min(left, before)
+        if self._ready(strand, after):
+            self._engine.follow(strand.follow())
+            self._followed = True
+        return left
 
     def run(self, steps: int) -> Run:
         """Let the engine make so many steps."""
