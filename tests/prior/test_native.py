@@ -44,7 +44,7 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 def windows(positions: list[int], previous: Tensor) -> list[Window]:
     choice = Choice(temperature=1.0, guidance=1.0, top_p=2.0, top_k=1 << 20)
     return [
-        Window(position=at, leader=-1, row=row, previous=int(last), choice=choice)
+        Window(position=at, leader=-1, row=row, previous=(int(last), 0), choice=choice)
         for row, (at, last) in enumerate(zip(positions, previous, strict=True))
     ]
 
@@ -155,7 +155,7 @@ def test_draws_are_those_of_the_choice(sampling: token.SamplingConfig) -> None:
         item = Item(slot=0, key=key, place=key, position=0, previous=[0], replay=[], sampling=sampling)
         noise = gumbel(torch.tensor([key]), torch.tensor([key]), vocabulary)
         for given in (None, noise[None]):
-            window = Window(position=0, leader=-1, row=0, previous=0, choice=choice_of(item, vocabulary))
+            window = Window(position=0, leader=-1, row=0, previous=(0, 0), choice=choice_of(item, vocabulary))
             drawn = step.write([window], torch.full((1, 1), -1), given, logits=logits)
             assert torch.equal(drawn[0], choice.draw(logits, noise))
         seen.add(int(drawn))
@@ -174,7 +174,7 @@ def test_noise_is_that_of_the_definition(target: str) -> None:
     for key in range(300):
         choice = Choice(temperature=1.0, guidance=1.0, top_p=2.0, top_k=500, key=key - 150, place=3 * key)
         drawn = step.write(
-            [Window(position=0, leader=-1, row=0, previous=0, choice=choice)], torch.full((1, 1), -1), None
+            [Window(position=0, leader=-1, row=0, previous=(0, 0), choice=choice)], torch.full((1, 1), -1), None
         )
         noise = gumbel(torch.tensor([key - 150]), torch.tensor([3 * key]), 500)
         assert int(drawn) == int(noise.argmax())

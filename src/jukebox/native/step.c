@@ -35,10 +35,10 @@ typedef struct {
 } Stack;
 
 typedef struct {
-    int32_t position; /* of its next token in the transformer */
-    int32_t leader;   /* the window whose tokens it reads instead of drawing, by its number here; or -1 */
-    int64_t row;      /* of the caches, its first */
-    int64_t previous; /* the token before that */
+    int32_t position;    /* of its next token in the transformer */
+    int32_t leader;      /* the window whose tokens it reads instead of drawing, by its number here; or -1 */
+    int64_t row;         /* of the caches, its first */
+    int64_t previous[2]; /* the token before that, as each of its rows reads it */
     Choice choice;
 } Window;
 
@@ -240,7 +240,7 @@ void write_codes(const Stack *stack, Window *windows, int first, int last, int a
     for (int step = 0; step < steps; step++) {
         for (int i = 0; i < rows; i++) {
             const Window *window = windows + first + i / rows_each;
-            rooms.rows[i] = (Row){window->position, window->previous, window->row + i % rows_each};
+            rooms.rows[i] = (Row){window->position, window->previous[i % rows_each], window->row + i % rows_each};
         }
         pass_all(stack, rows, &rooms);
         for (int i = 0; stack->recondition && stack->added && i < rows; i++)
@@ -261,7 +261,7 @@ void write_codes(const Stack *stack, Window *windows, int first, int last, int a
         for (int i = first; i < last; i++) {
             Window *window = windows + i;
             if (window->leader >= 0) now[i] = now[window->leader] < stack->shift ? stack->shift : now[window->leader];
-            window->previous = now[i];
+            window->previous[0] = window->previous[1] = now[i];
             window->position++;
             window->choice.place++;
         }

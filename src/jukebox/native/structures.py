@@ -55,5 +55,5 @@ class Window(ctypes.Structure):
     """`Window` of step.c."""
 
     _fields_ = (
-        ("position", _INT), ("leader", _INT), ("row", _LONG), ("previous", _LONG), ("choice", Choice),
+        ("position", _INT), ("leader", _INT), ("row", _LONG), ("previous", 2 * _LONG), ("choice", Choice),
     )  # fmt: skip

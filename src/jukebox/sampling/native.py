@@ -62,12 +62,13 @@ class NativeEngine(HostEngine[NativeStep]):
         assert len(self._items) == 1
         told, first = rows_of(window, self.config), (1 - self._block) * self._rows
         assert len(told) == self._rows
-        position = previous = 0
+        position, previous = 0, []
         for row, each in enumerate(told):
-            position, previous = self._read_into(first + row, each)
+            position, last = self._read_into(first + row, each)
+            previous.append(last)
         self._following = Item(
             slot=self._items[0].slot, key=window.key, place=window.start + len(window.known), position=position,
-            previous=[previous] * self._rows, replay=[], sampling=window.sampling,
+            previous=previous, replay=[], sampling=window.sampling,
         )  # fmt: skip
 
     def advance(self) -> None:
@@ -113,13 +114,16 @@ class NativeEngine(HostEngine[NativeStep]):
         return tokens[: len(self._items)]
 
     def _window(self, index: int, item: Item) -> structures.Window:
-        """An item as C knows it; both of its rows have read the same token."""
+        """An item as C knows it."""
         follows = item is self._following
         block = (1 - self._block if follows else self._block) if self.follows else index
         return structures.Window(
-            position=item.position, previous=item.previous[0], row=block * self._rows, leader=0 if follows else -1,
+            position=item.position,
+            leader=0 if follows else -1,
+            row=block * self._rows,
+            previous=(item.previous[0], item.previous[-1]),
             choice=choice_of(item, self._prior.layout.vocabulary),
-        )  # fmt: skip
+        )
 
 
 def choice_of(item: Item, vocabulary: int) -> structures.Choice:
