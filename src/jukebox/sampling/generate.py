@@ -162,8 +162,7 @@ class _Generation:
                         for each in works:
                             each.save()
                         yield Saved(path=self._session.folder)
-                        for each in works:
-                            yield from self._alone(each.previews)
+                    yield from self._alone(work.previews)
 
     def _alone(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do something in this thread alone where engines have the others: threads that wait would be in their way."""
