@@ -43,6 +43,8 @@ class Command:
 def generate(folder: Path, arguments: argparse.Namespace, *words: str) -> Command:
     """Run `jukebox generate` and watch."""
     command = [sys.executable, "-m", "jukebox.cli.main", "generate", "--model", arguments.model]
+    if arguments.parallel_windows is not None:
+        command += ["--parallel-windows", str(arguments.parallel_windows)]
     command += ["--seconds", str(arguments.seconds), "--threads", str(arguments.threads), "-o", str(folder), *words]
     began, clock = time.time(), time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -130,6 +132,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--takes", type=int, default=4, help="measured takes (default 4)")
+    parser.add_argument("--parallel-windows", type=int, metavar="N", help="as of the command (default: the model's)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, help="keep the songs there")
     arguments = parser.parse_args()
