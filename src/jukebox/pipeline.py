@@ -163,6 +163,11 @@ class Jukebox:
                 torch.cuda.empty_cache()
                 self._place(needs)
 
+    def _decided(self, plan: SongPlan, options: Options) -> Options:
+        """The options with everything decided."""
+        together = self._can_be_together(plan, options) if options.together is None else options.together
+        return replace(options, together=together)
+
     def _can_be_together(self, plan: SongPlan, options: Options) -> bool:
         """Whether levels are written side by side: in C, where one alone leaves threads idle and all have room."""
         levels, threads = [level.level for level in plan.levels], torch.get_num_threads()
@@ -258,11 +263,15 @@ class Jukebox:
 
     def estimate(self, request: SongRequest, options: Options | None = None) -> str:
         """What a request would take, in lines for people; a few steps of every level are made."""
-        slots = options.slots if options is not None else None
+        options = options or Options()
         with device_errors(None):
             plan = self.plan(request)
             self._make_room(plan, options)
-            return estimate(self.model, plan, self.engine, self.device, self.need, slots, self._at_best())
+            options = self._decided(plan, options)
+            return estimate(
+                self.model, plan, self.engine, self.device, self.need, options.slots, self._at_best(),
+                together=bool(options.together),
+            )  # fmt: skip
 
     def events(
         self, request: SongRequest, session: Session | None = None, options: Options | None = None
@@ -281,9 +290,7 @@ class Jukebox:
         plan = self.plan(request, session)
         with device_errors(session.folder if session is not None else None):
             self._make_room(plan, options)
-            options = options or Options()
-            if options.together is None:
-                options = replace(options, together=self._can_be_together(plan, options))
+            options = self._decided(plan, options or Options())
             yield from generate(plan, self.model, self._engine, seed=request.seed, session=session, options=options)
 
     def write_session(

@@ -207,13 +207,15 @@ int64_t room(const Stack *stack, int rows) {
     return divide(stack, rows, 0, &rooms);
 }
 
-/* Read tokens that are known into a row of the caches, from position 0 on: what they leave there, bit for bit, is what
-   steps would. `at_once` positions are read together; `free` is `room` numbers for as many rows. */
-void read_codes(const Stack *stack, int64_t kept, const int64_t *tokens, int64_t count, int at_once, float *free) {
+/* Read the tokens from `first` to `last` - 1 of those that a window begins with into a row of the caches: what they leave
+   there, bit for bit, is what steps would. `at_once` positions are read together; `free` is `room` numbers for as many
+   rows. */
+void read_codes(const Stack *stack, int64_t kept, const int64_t *tokens, int64_t first, int64_t last, int at_once,
+                float *free) {
     Rooms rooms;
     divide(stack, at_once, free, &rooms);
-    for (int64_t first = 0; first < count; first += at_once) {
-        const int rows = (int)(count - first < at_once ? count - first : at_once);
+    for (; first < last; first += at_once) {
+        const int rows = (int)(last - first < at_once ? last - first : at_once);
         for (int i = 0; i < rows; i++) {
             const int64_t position = first + i;
             rooms.rows[i] = (Row){position, position ? tokens[position - 1] : 0, kept};

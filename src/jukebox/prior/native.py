@@ -25,6 +25,9 @@ from jukebox.prior.runs import Runs
 # Positions of a window that are read together: what lies between two layers of them stays in the processor's cache.
 _AT_ONCE = 64
 
+# Positions of a call that reads.
+_OF_A_CALL = 4 * _AT_ONCE
+
 
 class NativeStep:
     """The steps of a prior for up to so many rows, two of which a guided window has.
@@ -118,9 +121,13 @@ class NativeStep:
         def some(thread: int) -> None:
             room = torch.empty(library_.room(stack, _AT_ONCE))
             for row, tokens in dealt[thread]:
-                library_.read_codes(
-                    stack, ctypes.c_int64(row), _address(tokens), ctypes.c_int64(len(tokens)), _AT_ONCE, _address(room)
-                )
+                # In calls that are not too long: who interrupts the program is heard between them.
+                for first in range(0, len(tokens), _OF_A_CALL):
+                    last = min(first + _OF_A_CALL, len(tokens))
+                    library_.read_codes(
+                        stack, ctypes.c_int64(row), _address(tokens), ctypes.c_int64(first), ctypes.c_int64(last),
+                        _AT_ONCE, _address(room),
+                    )  # fmt: skip
 
         share(some, threads)
 

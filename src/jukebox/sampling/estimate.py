@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from jukebox.nn.memory import free_host_bytes, size_text
-from jukebox.sampling.engine import Engine, Window
+from jukebox.sampling.engine import Engine, FollowingEngine, Window
 from jukebox.sampling.generate import EngineFactory, windows_at_once
 from jukebox.sampling.level import window_conditions
 from jukebox.sampling.limits import step_numbers
@@ -17,6 +17,8 @@ from jukebox.sampling.plan import LevelPlan, SongPlan
 from jukebox.sampling.windows import PlannedWindow
 
 _WARM_STEPS, _STEPS = 2, 6
+# A probe of short steps is of so many seconds.
+_LEAST_S = 0.05
 
 Needs = Callable[[int, int], Need]
 """Memory that the prior of a level needs for so many rows of a step: windows at once, or twice as many."""
@@ -85,26 +87,30 @@ def probe(model: SongModel, plan: SongPlan, level: LevelPlan, found: LevelEstima
     """Seconds that a level would take, from a few steps of its engine in the middle of a window."""
     engine = engines(level.level, found.slots)
     context = engine.config.codes_context
-    known = min(context - _WARM_STEPS - _STEPS, context // 2)
-    window = _window(model, plan, level, max(0, known))
+    known = max(0, min(context - _WARM_STEPS - _STEPS, context // 2))
+    window = _window(model, plan, level, known)
     began_s = time.perf_counter()
     for slot in range(found.slots):
         engine.begin(slot, window)
-    begin_s = (time.perf_counter() - began_s) / found.slots
-    step_s = _step_s(engine, min(_STEPS, context - len(window.known)))
-    steps = found.tokens / found.slots
+    begun_s = time.perf_counter()
+    engine.run(min(_WARM_STEPS, context - known))  # some read only now what they know
+    read_s, step_s = time.perf_counter() - begun_s, _step_s(engine, context - known - _WARM_STEPS)
+    begin_s, read_s = (begun_s - began_s) / found.slots, max(0.0, read_s - _WARM_STEPS * step_s) / found.slots
+    if isinstance(engine, FollowingEngine) and engine.follows:
+        read_s = 0.0  # beside the steps of the window before
     # Beginning a window costs its conditions and what it reads, the latter about as its length.
-    beginnings_s = found.windows * begin_s * max(0.2, found.read / max(1, found.windows * max(1, known)))
-    return steps * step_s + beginnings_s
+    share = max(0.2, found.read / max(1, found.windows * max(1, known)))
+    return found.tokens / found.slots * step_s + found.windows * (begin_s + read_s) * share
 
 
-def _step_s(engine: Engine, steps: int) -> float:
-    if steps > _WARM_STEPS:
-        engine.run(_WARM_STEPS)
-        steps -= _WARM_STEPS
-    began_s = time.perf_counter()
-    engine.run(max(1, steps))
-    return (time.perf_counter() - began_s) / max(1, steps)
+def _step_s(engine: Engine, most: int) -> float:
+    """Seconds of a step: of a few, and of more where they are short; 0 where no step is left."""
+    steps, began_s, spent_s = 0, time.perf_counter(), 0.0
+    while steps < most and (steps == 0 or spent_s < _LEAST_S):
+        count = min(_STEPS, most - steps)
+        engine.run(count)
+        steps, spent_s = steps + count, time.perf_counter() - began_s
+    return spent_s / max(1, steps)
 
 
 def _window(model: SongModel, plan: SongPlan, level: LevelPlan, known: int) -> Window:
@@ -136,6 +142,8 @@ def estimate(
     needs: Needs,
     slots: int | None = None,
     at_best: AtBest | None = None,
+    *,
+    together: bool = False,
 ) -> str:
     """A table of what every level would take, whether it fits, and the time expected from a short probe.
 
@@ -147,6 +155,7 @@ def estimate(
         needs: memory of a prior and its slots.
         slots: windows at once; None as in `generate.Options`.
         at_best: time of a step by the limits of the card, where these are known.
+        together: whether levels are written side by side.
     """
     free = memory_bytes(device)
     lines = [f"{plan.length_samples / model.grid.sample_rate:.2f} seconds, {len(plan.items)} to be written"]
@@ -157,17 +166,21 @@ def estimate(
         needed = found.weight_bytes + found.state_bytes
         fit = free is None or needed <= free
         seconds = probe(model, plan, level, found, engines) if fit and found.windows else (0.0 if fit else None)
-        total_s, fits = total_s + (seconds or 0.0), fits and fit
+        total_s = max(total_s, seconds or 0.0) if together else total_s + (seconds or 0.0)
+        fits = fits and fit
         levels.append(found)
         expected = "does not fit" if seconds is None else _duration(seconds)
         lines.append(
             f"{found.level:>5}{found.tokens:>10,}{found.windows:>9,}{found.slots:>9}{found.operations:>12.2e}"
             f"{size_text(found.weight_bytes):>11}{size_text(found.state_bytes):>14}{expected:>16}"
         )
-    most = max((found.weight_bytes + found.state_bytes for found in levels), default=0)
+    needed = [found.weight_bytes + found.state_bytes for found in levels]
+    most = sum(needed) if together else max(needed, default=0)
     there = "an unknown amount" if free is None else size_text(free)
     lines.append(f"Memory: {size_text(most)} at most, of {there} free: it {'fits' if fits else 'does not fit'}.")
-    lines.append(f"Time expected on this machine: {_duration(total_s)}" + ("" if fits else " for the levels that fit"))
+    which = "" if fits else " for the levels that fit"
+    which = ", as levels are written side by side" if together else which
+    lines.append(f"Time expected on this machine: {_duration(total_s)}{which}")
     if at_best is not None:
         times = [
             (found.tokens / found.slots, at_best(found.level, level.sampling.rows * found.slots))

@@ -1,5 +1,6 @@
 """The work on one level of all items: its strands, what is known of its codes, what is saved and heard of them."""
 
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -19,6 +20,9 @@ from jukebox.sampling.session import Session
 from jukebox.sampling.strand import UNWRITTEN, Strand, joined, prefix
 from jukebox.sampling.windows import PlannedWindow
 from jukebox.vqvae.streaming import StreamDecoder
+
+# From one look for previews that are due to the next, at least; and so many times as long as it took.
+_LISTEN_S, _SHARE = 0.3, 10.0
 
 
 class LevelWork:
@@ -65,7 +69,7 @@ class LevelWork:
         self._raw: dict[str, Int32[Tensor, " length"]] = {}
         self._listening = Listening(model, plan, session, previews)
         self._stream = None if stream is None else _Streams(model, plan, stream)
-        self._unsaved = False
+        self._unsaved, self._listen_s = False, 0.0
 
     @property
     def done(self) -> bool:
@@ -108,8 +112,14 @@ class LevelWork:
         return [] if self._stream is None else list(self._stream.events(self.codes()))
 
     def previews(self) -> list[Event]:
-        """The files that are due, which are written."""
-        return [Saved(path=path) for path in self._listening.due(self.codes())]
+        """The files that are due, which are written; looked for now and then."""
+        began_s = time.monotonic()
+        if began_s < self._listen_s:
+            return []
+        found: list[Event] = [Saved(path=path) for path in self._listening.due(self.codes())]
+        now_s = time.monotonic()
+        self._listen_s = now_s + max(_LISTEN_S, _SHARE * (now_s - began_s))
+        return found
 
     def finish(self) -> list[Event]:
         """The rest of the sound, and the files of the whole level."""
