@@ -284,7 +284,9 @@ class Jukebox:
             options: how the work is done.
         """
         if session is not None and not is_session(session.folder):
-            self.plan(request)  # whatever is wrong is said before anything is written
+            # Whatever is wrong is said before anything is written.
+            for level in self.plan(request).levels:
+                self._settings.on(self.device, self.model.level(level.level).config)
         if session is not None:
             session.begin(request, self.fingerprint(request.lowest_level))
         plan = self.plan(request, session)

@@ -9,7 +9,9 @@ from jukebox import presets
 from jukebox.audio.io import probe, read, read_tags
 from jukebox.checkpoints.codes import load_codes
 from jukebox.cli.main import main
+from jukebox.native.library import library
 from jukebox.sampling.request import LevelSettings, SongRequest
+from jukebox.sampling.session import is_session
 from tests.commands import refused
 from tests.sampling import models
 
@@ -67,6 +69,22 @@ def test_a_longer_take_is_that_of_a_longer_song(tmp_path: Path) -> None:
     found, expected = (load_codes(tmp_path / name / "song_take_1.codes").codes[2] for name in ("longer", "long"))
     assert found.tolist() == expected.tolist()
     assert len(found) == 24
+
+
+def test_a_machine_without_a_compiler_writes_the_song_and_says_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    library.cache_clear()
+    try:
+        assert main(["generate", *MODEL, "-o", str(tmp_path / "song")]) == 0
+        assert "There is no C compiler" in capsys.readouterr().err
+        assert main(["generate", *MODEL, "--engine", "native", "-o", str(tmp_path / "other")]) == 2
+        assert "needs a C compiler that works" in capsys.readouterr().err
+        assert not is_session(tmp_path / "other")
+    finally:
+        library.cache_clear()
 
 
 def test_an_estimate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("flac", "wav", "ogg", "mp3")
 _LINE_EVERY_S = 10.0
+_SLOW = "There is no C compiler (cc, gcc or clang); with one this would be about three times as fast."
 
 
 def add_work_options(parser: argparse.ArgumentParser) -> None:
@@ -205,6 +206,8 @@ def write(
 def _write(
     jukebox: "Jukebox", folder: Path, request: "SongRequest", arguments: argparse.Namespace, introduction: str
 ) -> None:
+    from jukebox.native.library import library
+
     options = work_options(arguments)
     events = jukebox.write_session(
         folder, request, suffix=f".{arguments.format}", options=options, save_every_s=arguments.save_every
@@ -213,6 +216,8 @@ def _write(
         first = next(events)
         if introduction:
             print(introduction, file=sys.stderr, flush=True)
+        if jukebox.device.type == "cpu" and arguments.engine == "auto" and library() is None:
+            print(_SLOW, file=sys.stderr, flush=True)
         show(itertools.chain([first], events))
     print(f"{folder}: finished; the same again: jukebox generate --request {folder / 'request.yaml'} -o FOLDER")
 
