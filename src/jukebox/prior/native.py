@@ -25,6 +25,10 @@ from jukebox.prior.runs import Runs
 # Positions of a window that are read together: what lies between two layers of them stays in the processor's cache.
 _AT_ONCE = 64
 
+# Bytes of matrices that may stay in a processor's caches. Larger ones are read from memory by each thread for itself:
+# with fewer rows it waits for that, and beside another one for longer.
+_CACHED, _ROWS_OF_A_THREAD = 1 << 25, 4
+
 # Positions of a call that reads.
 _OF_A_CALL = 4 * _AT_ONCE
 
@@ -60,6 +64,7 @@ class NativeStep:
             self._kept.append((pages.zeros(rows, config.heads, 2, slots, padded), tables.get(pattern)))
         products = [linear for layer in layers for linear in _products(layer)] + [prior.output]
         matrices = [cast(NativeMatrix, cast(PackedLinear, linear).multiply) for linear in products]
+        self._large = sum(matrix.panels.nbytes for matrix in matrices) > _CACHED
         described = [
             matrix.described(self._at_hand(cast(PackedLinear, linear).bias), after)
             for linear, matrix, after in zip(products, matrices, matrices[1:] + matrices[:1], strict=True)
@@ -155,7 +160,11 @@ class NativeStep:
             logits: where those of the last step are put.
         """
         steps, count = given.shape
-        threads = 1 if any(window.leader >= 0 for window in windows) else max(1, min(self._threads, count))
+        threads = min(self._threads, count)
+        if self._large:
+            threads = min(threads, max(1, count * self._rows_each // _ROWS_OF_A_THREAD))
+        if any(window.leader >= 0 for window in windows):
+            threads = 1
         tokens, array = torch.empty(steps, count, dtype=torch.int64), (Window * count)(*windows)
         stack, pointers = ctypes.byref(self._stack), [_address(each) for each in (given, noise, tokens, logits)]
 
