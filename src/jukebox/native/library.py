@@ -60,12 +60,12 @@ def _compiled(command: tuple[str, ...]) -> Path:
     name = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
     for folder in (cache_folder() / "native", Path(tempfile.gettempdir()) / f"jukebox-native-{_user()}"):
         path = folder / f"step-{name}.so"
-        if path.exists():
-            return path
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if _of_others(folder):
-                continue
+                continue  # and what lies there is not run
+            if path.exists():
+                return path
             handle, made = tempfile.mkstemp(suffix=".so", dir=folder)
         except OSError:
             continue
