@@ -33,7 +33,7 @@ def library() -> ctypes.CDLL | None:
             found = ctypes.CDLL(str(_compiled((*compiler, *_FLAGS, *tuned))))
         except (OSError, subprocess.SubprocessError):
             continue
-        found.panel_width.restype = found.has_half.restype = ctypes.c_int
+        found.panel_width.restype = found.lane_count.restype = found.has_half.restype = ctypes.c_int
         found.room.restype = ctypes.c_int64
         found.multiply_matrix.restype = found.read_codes.restype = found.write_codes.restype = None
         return found

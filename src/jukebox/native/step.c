@@ -277,4 +277,6 @@ void multiply_matrix(const Matrix *matrix, const float *x, float *out, int rows)
 
 int panel_width(void) { return PANEL; }
 
+int lane_count(void) { return LANES; }
+
 int has_half(void) { return HAS_HALF; }

@@ -44,15 +44,14 @@ class NativeStep:
 
     def __init__(self, prior: Prior, rows: int, rows_each: int) -> None:
         config = prior.config.transformer
-        self._rows, self._rows_each, self._context = rows, rows_each, config.context
-        self._vocabulary = prior.layout.vocabulary
+        self._rows_each = rows_each
         self._threads = torch.get_num_threads()  # others may be told to use fewer beside it
         found = library()
         assert found is not None
         self._library, self._held = found, cast(list[Any], [])
         conditioning = prior.empty_conditioning(rows)
         self._start, self._added = conditioning.start, conditioning.added
-        width, lanes = config.head_width, found.panel_width() // 2
+        width, lanes = config.head_width, found.lane_count()
         padded = -(-width // lanes) * lanes
         layers, self._kept, tables = cast(list[transformer.Layer], list(prior.transformer.layers)), [], {}
         lyrics = prior.config.lyrics.tokens if prior.config.lyrics is not None else 0
@@ -84,7 +83,7 @@ class NativeStep:
             layers=self._layers, tokens=self._pointer(prior.token_embedding.weight),
             positions=self._pointer(positions), turns=self._pointer(turned), start=self._pointer(self._start),
             added=self._pointer(self._added), logits=described[-1], depth=len(layers), width=config.width,
-            heads=config.heads, head_width=width, context=config.context, vocabulary=self._vocabulary,
+            heads=config.heads, head_width=width, context=config.context, vocabulary=prior.layout.vocabulary,
             hidden=config.mlp_width, recondition=prior.config.recondition, shift=prior.layout.shift,
         )  # fmt: skip
 
