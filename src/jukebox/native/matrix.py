@@ -56,6 +56,8 @@ class NativeMatrix:
         """The results, in `out` where that is given."""
         x, places = x.detach().contiguous(), x.shape[:-1]
         found = x.new_empty(*places, self.outputs) if out is None else out
+        assert x.dtype == found.dtype == torch.float32
+        assert found.is_contiguous()
         described, rows = self.described(bias), places.numel()
         threads = max(1, min(torch.get_num_threads(), rows // _ROWS_OF_A_THREAD))
 
