@@ -20,10 +20,9 @@ from jukebox.nn.host import keep_on_host
 from jukebox.nn.quantised import Bits, quantise
 from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine
+from jukebox.sampling.engines import engine_for
 from jukebox.sampling.graph import GraphEngine
-from jukebox.sampling.native import NativeEngine
 from jukebox.sampling.placement import Place
-from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import CacheBits, PlainStepper
 
@@ -149,10 +148,8 @@ def make_engine(prior: Prior, slots: int, settings: EngineSettings) -> Engine:
     """An engine of the decided kind for a prepared prior."""
     if settings.engine == "reference":
         return ReferenceEngine(prior, slots)
-    if settings.engine == "native" and NativeEngine.fits(prior):
-        return NativeEngine(prior, slots)
     if settings.engine in ("processor", "native"):
-        return ProcessorEngine(prior, slots) if ProcessorEngine.fits(prior) else ReferenceEngine(prior, slots)
+        return engine_for(prior, slots, native=settings.engine == "native")
     if settings.engine == "graph":
         return GraphEngine(PlainStepper(prior, slots))
     from jukebox.sampling.fused import FusedStepper

@@ -216,7 +216,8 @@ def _write(
         first = next(events)
         if introduction:
             print(introduction, file=sys.stderr, flush=True)
-        if jukebox.device.type == "cpu" and arguments.engine == "auto" and library() is None:
+        usual = arguments.engine == "auto" and arguments.precision in ("auto", "float32")
+        if jukebox.device.type == "cpu" and usual and library() is None:
             print(_SLOW, file=sys.stderr, flush=True)
         show(itertools.chain([first], events))
     print(f"{folder}: finished; the same again: jukebox generate --request {folder / 'request.yaml'} -o FOLDER")

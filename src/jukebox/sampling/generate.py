@@ -129,7 +129,7 @@ class _Generation:
         if self._session is not None:
             yield from (Message(text=note) for note in self._session.notes)
             self._session.notes.clear()
-        finished = []
+        unfinished = dict(enumerate(works))
         with ExitStack() as end:
             threads = end.enter_context(ThreadPoolExecutor(len(works))) if len(works) > 1 else None
             writers: dict[int, LevelWriter] = {}
@@ -139,13 +139,13 @@ class _Generation:
                 if not work.done:
                     writers[index] = self._writer(work)
             while True:
-                for index, work in enumerate(works):
-                    if index not in finished and work.done:
+                for index, work in list(unfinished.items()):
+                    if work.done:
                         writers.pop(index, None)  # and its engine
-                        finished.append(index)
+                        del unfinished[index]
                         work.save()
                         yield from self._alone(work.finish)
-                if not writers:
+                if not unfinished:
                     break
                 self._alone(self._start, writers, running, threads)
                 assert running, "levels wait for each other"

@@ -54,18 +54,22 @@ class LevelWork:
         self.plan, self._items, self._model, self._above, self._session = plan, items, model, above, session
         kept = session.load_level(plan) if session is not None else {}
         self.strands: dict[str, Strand] = {}
+        self._of_items: dict[str, list[Strand]] = {item.name: [] for item in items}
+        self._owners: dict[Strand, Item] = {}
         for item, chains in zip(items, plan.chains, strict=True):
             given = self._given(item)
             for index, chain in enumerate(chains):
-                self.strands[f"{item.name}/{index}"] = Strand(
+                name = f"{item.name}/{index}"
+                strand = Strand(
                     chain,
                     given[chain.start : chain.start + chain.known],
                     key=noise_key(seed, item.take, plan.level),
                     sampling=plan.sampling,
                     condition=partial(self._condition, item),
-                    written=kept.get(f"{item.name}/{index}"),
+                    written=kept.get(name),
                 )
-        self._owners = {id(s): item for item in items for name, s in self.strands.items() if _item(name) == item.name}
+                self.strands[name], self._owners[strand] = strand, item
+                self._of_items[item.name].append(strand)
         self._raw: dict[str, Int32[Tensor, " length"]] = {}
         self._listening = Listening(model, plan, session, previews)
         self._stream = None if stream is None else _Streams(model, plan, stream)
@@ -84,9 +88,7 @@ class LevelWork:
     def raw(self, item: Item) -> Int32[Tensor, " length"]:
         """The raw codes of an item, `UNWRITTEN` where there are none yet."""
         if item.name not in self._raw:
-            chains = self.plan.chains[self._items.index(item)]
-            strands = [self.strands[f"{item.name}/{index}"] for index in range(len(chains))]
-            self._raw[item.name] = joined(strands, self.plan.length, self._given(item))
+            self._raw[item.name] = joined(self._of_items[item.name], self.plan.length, self._given(item))
         return self._raw[item.name]
 
     def codes(self) -> dict[str, Int64[Tensor, " _"]]:
@@ -95,7 +97,7 @@ class LevelWork:
 
     def ready(self, strand: Strand, window: PlannedWindow) -> bool:
         """Whether everything that a window of a strand is told is written."""
-        above = self._codes_above(self._owners[id(strand)])
+        above = self._codes_above(self._owners[strand])
         if above is None:
             return True
         told = part_above(self._model, self.plan.level, window, above)
@@ -176,11 +178,6 @@ def part_above(model: SongModel, level: int, window: PlannedWindow, above: Tenso
     """The codes of the level above that cover a window, as far as the item goes."""
     unit, context = model.unit(level), model.level(level).config.codes_context
     return above[window.start // unit : (window.start + context) // unit]
-
-
-def _item(strand: str) -> str:
-    """The item of a strand, by their names."""
-    return strand.rpartition("/")[0]
 
 
 class _Streams:
