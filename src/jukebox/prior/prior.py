@@ -12,6 +12,7 @@ from jukebox.config import PriorConfig
 from jukebox.errors import DataError
 from jukebox.nn.linear import Linear, linear
 from jukebox.nn.packed import pack, packed
+from jukebox.nn.quantised import Bits, quantise, widen
 from jukebox.prior.cache import TransformerState
 from jukebox.prior.conditions import Conditioning, Conditions
 from jukebox.prior.label_conditioner import LabelConditioner
@@ -96,6 +97,8 @@ class Prior(TokenStack):
         encoded = config.lyrics is not None and config.lyrics.encoder is not None
         self.lyrics_encoder = LyricsEncoder(config.lyrics, width) if config.lyrics and encoded else None
         self.output = None if config.tied_output else Linear(width, layout.vocabulary, bias=False)
+        if config.matrix_bits is not None:
+            quantise(self.transformer, config.matrix_bits)
 
     def forward(
         self,
@@ -237,6 +240,22 @@ class Prior(TokenStack):
             # A file that the parameters lie in stays in memory as long as one of them does.
             for parameter in self.parameters():
                 parameter.data = parameter.data.clone()
+
+    def reduce(self, bits: Bits | None, device: torch.device | None = None) -> None:
+        """Keep the transformer's matrices in so many bits from now on, for inference; None for whole numbers.
+
+        What is in as many bits already stays as it is; from others nothing that was lost comes back.
+
+        Args:
+            bits: 8, 4 or None.
+            device: where each matrix is rounded; None where it is.
+        """
+        if bits == self.config.matrix_bits:
+            return
+        widen(self.transformer)
+        if bits is not None:
+            quantise(self.transformer, bits, device)
+        self.config = replace(self.config, matrix_bits=bits)
 
     def _numbers(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
