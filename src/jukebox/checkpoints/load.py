@@ -33,7 +33,7 @@ def load_vqvae(model: str | Path) -> VQVAE:
     """
     if str(model) in (TINY, presets.TINY_RANDOM):
         return tiny_vqvae()
-    found = read_parts(locate(str(model)), _released_config(str(model), "vqvae")).get("vqvae")
+    found = find_part(str(model), "vqvae").get("vqvae")
     if found is None or not isinstance(found.config, VqvaeConfig):
         raise CheckpointError(f"{model} holds no VQ-VAE; name the folder or file of a VQ-VAE.")
     return build_vqvae(found.config, found.tensors)
@@ -63,14 +63,18 @@ def find_prior(model: str | Path, level: int | None = None) -> Imported:
     name = str(model)
     if name in presets.RELEASED and level is None:
         level = len(presets.model(name).priors) - 1
-    part = f"prior_level_{level}"
-    parts = read_parts(locate(name, part), _released_config(name, part))
+    parts = find_part(name, f"prior_level_{level}")
     levels = sorted(found.config.level for found in parts.values() if isinstance(found.config, PriorConfig))
     if not levels or (level is not None and level not in levels):
         what = "no prior" if level is None else f"no prior of level {level}"
         held = f"; it holds those of levels {', '.join(map(str, levels))}" if levels else ""
         raise CheckpointError(f"{model} holds {what}{held}: name the folder or file of a prior.")
     return parts[f"prior_level_{levels[-1] if level is None else level}"]
+
+
+def find_part(model: str, part: str) -> dict[str, Imported]:
+    """What is at the place of one part of a model, by the names of parts: of a released model that part alone."""
+    return read_parts(locate(model, part), _released_config(model, part))
 
 
 def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = torch.float32) -> Prior:

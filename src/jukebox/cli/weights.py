@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     packing = actions.add_parser(
         "pack", help="a VQ-VAE and its priors, or their runs, into one folder of half the size or less"
     )
-    packing.add_argument("origin", type=Path, metavar="RUNS")
+    packing.add_argument("origin", metavar="MODEL", help="a folder of runs or of parts, mini, or a released model")
     packing.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     packing.add_argument(
         "--precision",
@@ -195,9 +195,18 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _pack(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints import store
+    from jukebox.checkpoints.files import replacing
+    from jukebox.checkpoints.load import locate
     from jukebox.checkpoints.packing import pack
+    from jukebox.models import parts_to_pack
 
-    parts = pack(arguments.origin, arguments.output, _reduction(arguments))
+    found = parts_to_pack(arguments.origin)
+    parts = pack(found, arguments.output, _reduction(arguments, [part.checkpoint.config for part in found]))
+    song = locate(arguments.origin) / store.SONG
+    if song.is_file():  # what it writes where nothing is asked for comes along
+        with replacing(arguments.output / store.SONG) as temporary:
+            temporary.write_bytes(song.read_bytes())
     print("part       parameters       size  largest relative error of rounding")
     for part in parts:
         size = amount(part.size_bytes, "B")
@@ -206,7 +215,7 @@ def _pack(arguments: argparse.Namespace) -> None:
     print(f"{arguments.output}: {sum(part.numbers for part in parts):,} parameters, {amount(total, 'B')}")
 
 
-def _reduction(arguments: argparse.Namespace) -> "Callable[[Prior], None] | None":
+def _reduction(arguments: argparse.Namespace, configs: "Sequence[ModelConfig]") -> "Callable[[Prior], None] | None":
     """What brings a prior into the bits that are asked for; None for half precision."""
     codes, precision = arguments.codes, arguments.precision
     if (codes is not None) != (precision == "int4"):
@@ -217,6 +226,9 @@ def _reduction(arguments: argparse.Namespace) -> "Callable[[Prior], None] | None
         )
     if precision == "float16":
         return None
+    if precision == "int8":
+        return lambda prior: prior.reduce(8)
+    from jukebox.config import PriorConfig
     from jukebox.data.crops import CropConfig
     from jukebox.evaluation.precision import CALIBRATION_WINDOWS, told_windows
     from jukebox.evaluation.prior_windows import windows_of
@@ -224,17 +236,20 @@ def _reduction(arguments: argparse.Namespace) -> "Callable[[Prior], None] | None
     from jukebox.prior.calibrate import calibrate
 
     device = usable_device(arguments.device, "--device is")
+    crops = CropConfig(length_samples=1, shift=False, blend="mean")
+    windows = {
+        config.level: windows_of(config, arguments.origin, codes, crops, None, None).windows
+        for config in configs
+        if isinstance(config, PriorConfig) and config.upsampler is None
+    }
 
     def reduce(prior: "Prior") -> None:
         config = prior.config
-        if precision == "int8" or config.upsampler is not None:
+        if config.level not in windows:
             prior.reduce(8)
             return
-        crops = CropConfig(length_samples=1, shift=False, blend="mean")
-        windows = windows_of(config, str(arguments.origin), codes, crops, None, None).windows
-        count = min(CALIBRATION_WINDOWS, len(windows))
         with progress("choosing 4 bits", config.transformer.depth, "layers") as advance:
-            calibrate(prior, told_windows(config, windows, count), device, advance)
+            calibrate(prior, told_windows(config, windows[config.level], CALIBRATION_WINDOWS), device, advance)
 
     return reduce
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from jukebox.config import PriorConfig
 from jukebox.errors import DataError
 from jukebox.nn.linear import Linear, linear
-from jukebox.nn.packed import pack, packed
+from jukebox.nn.packed import PackedLinear, pack, packed
 from jukebox.nn.quantised import Bits, quantise, widen
 from jukebox.prior.cache import TransformerState
 from jukebox.prior.conditions import Conditioning, Conditions
@@ -303,7 +303,11 @@ class Prior(TokenStack):
     def _logits(self, hidden: Hidden, added: Hidden | None) -> Logits:
         if self.config.recondition:
             hidden = _plus(hidden, added)
-        return linear(hidden, self.token_embedding.weight) if self.output is None else self.output(hidden)
+        if isinstance(self.output, PackedLinear):
+            return self.output(hidden)
+        # In float32 too: in 16 bits logits are rounded as coarsely as everything before them together.
+        weight = self.token_embedding.weight if self.output is None else self.output.weight
+        return linear(hidden, weight.to(hidden.dtype))
 
     def _lyric_attention(self, output: TransformerOutput) -> dict[int, Tensor]:
         letters = self.config.transformer.layers

@@ -238,8 +238,8 @@ class PriorRecipe(Recipe):
                 )
         if self.model is not None and self.model.matrix_bits is not None:
             raise ConfigError(
-                f"PriorRecipe has model.matrix_bits: {self.model.matrix_bits}; leave it out, matrices are trained whole, "
-                "and use `jukebox weights pack` afterwards."
+                f"PriorRecipe has model.matrix_bits: {self.model.matrix_bits}; leave it out: matrices are trained "
+                "whole, and `jukebox weights pack` comes afterwards."
             )
         if self.model is not None and self.alignment is not None:
             self.model.aligned_layers(self.alignment.also)
