@@ -40,24 +40,25 @@ def calibrated(weight: Float[Tensor, "outer inner"], moments: Float[Tensor, "inn
 
     The grid of a group is that of its entries when its turn comes.
     """
-    left, inner = weight.detach().float().clone(), weight.shape[1]
-    factor = _factor(moments)
-    numbers, lows, steps = left.new_zeros(len(left), -(-inner // GROUP) * GROUP), [], []
+    # The other way round: a column of the matrix lies in one piece.
+    left, factor = weight.detach().float().t().contiguous(), _factor(moments)
+    inner, outer = left.shape
+    numbers, lows, steps = left.new_zeros(-(-inner // GROUP) * GROUP, outer), [], []
     for first in range(0, inner, GROUP):
         last = min(first + GROUP, inner)
-        grid = grid_of(left[:, None, first:last])
-        low, step = grid.low[:, 0], grid.step[:, 0]
-        errors = []
+        grid = grid_of(left[first:last].t()[:, None])
+        low, step = grid.low[:, 0, 0], grid.step[:, 0, 0]
+        errors = left.new_empty(last - first, outer)
         for column in range(first, last):
-            entries = left[:, column : column + 1]
-            chosen = ((entries - low) / step).round().clamp(0, 15)
-            numbers[:, column : column + 1] = chosen
-            errors.append((entries - low - step * chosen) / factor[column, column])
-            left[:, column + 1 : last].addmm_(errors[-1], factor[column : column + 1, column + 1 : last], alpha=-1)
-        left[:, last:].addmm_(torch.cat(errors, 1), factor[first:last, last:], alpha=-1)
+            entries, error = left[column], errors[column - first]
+            numbers[column] = ((entries - low) / step).round().clamp(0, 15)
+            torch.div(entries - low - step * numbers[column], factor[column, column], out=error)
+            left[column + 1 : last].addr_(factor[column, column + 1 : last], error, alpha=-1)
+        left[last:].addmm_(factor[first:last, last:].t(), errors, alpha=-1)
         lows.append(grid.low)
         steps.append(grid.step)
-    return Rounded4(numbers.unflatten(1, (-1, GROUP)), Grid(torch.cat(lows, 1), torch.cat(steps, 1)))
+    chosen = numbers.t().contiguous().unflatten(1, (-1, GROUP))
+    return Rounded4(chosen, Grid(torch.cat(lows, 1), torch.cat(steps, 1)))
 
 
 def _factor(moments: Float[Tensor, "inner inner"]) -> Float[Tensor, "inner inner"]:
