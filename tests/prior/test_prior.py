@@ -214,7 +214,7 @@ def test_half_precision_is_near(config: PriorConfig, dtype: torch.dtype) -> None
     prior, codes, given = models.build(config), models.codes(), models.conditions(config)
     half = build_prior(config, prior.state_dict(), dtype)
     exact, output = window(prior, given, codes), half(codes, given)
-    assert output.logits.dtype == dtype
+    assert output.logits.dtype == torch.float32
     assert output.losses.total.dtype == torch.float32
     output.losses.total.backward()
     assert all(torch.isfinite(p.grad).all() for p in half.parameters())

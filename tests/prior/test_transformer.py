@@ -189,8 +189,8 @@ def test_a_layer_is_two_residual_branches() -> None:
         assert not torch.allclose(first, x)
 
 
-# Measured against float64, outputs up to 6.1: float32 1e-6, bf16 0.074, fp16 0.011.
-@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.15), (torch.float16, 0.02)])
+# Measured against float64, outputs up to 6.1: float32 1e-6, bf16 0.020, fp16 0.0024 (in steps too).
+@pytest.mark.parametrize(("kind", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05), (torch.float16, 0.006)])
 def test_lower_precision(kind: torch.dtype, tolerance: float) -> None:
     module, (x, lyrics) = build(), inputs()
     expected = module(x, encoded_lyrics=lyrics).hidden
@@ -198,7 +198,7 @@ def test_lower_precision(kind: torch.dtype, tolerance: float) -> None:
     found = module(x.to(kind), encoded_lyrics=lyrics.to(kind)).hidden
     stepped, _ = extend(module, module.new_state(3, lyrics.to(kind)), *x.to(kind).split([9, 1, 1, 13], 1))
     for output in (found, stepped):
-        assert output.dtype == kind
+        assert output.dtype == torch.float32  # what layers add up is not rounded to 16 bits
         torch.testing.assert_close(output.double(), expected, atol=tolerance, rtol=0)
 
 

@@ -56,7 +56,7 @@ class TransformerOutput:
     """What the stack gives.
 
     Args:
-        hidden: output of the last layer, in float32; there is no final norm.
+        hidden: output of the last layer, in float32 or wider; there is no final norm.
         layers: outputs of the layers that were wanted.
         attention: softmax [batch heads positions keys] in float32 of the layers that were wanted. The keys of X are
             the lyrics; those of D and L are the window's positions from 0 on, as many as the layer has kept.
@@ -207,7 +207,7 @@ class Transformer(nn.Module):
         """All layers, for all items at once."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and state is None):
             # Each layer adds to the inputs: rounding that sum to 16 bits again and again costs more than all else.
-            x, place = x.float(), self._place(x, state)
+            x, place = x.to(torch.promote_types(x.dtype, torch.float32)), self._place(x, state)
             layers: dict[int, Tensor] = {}
             attention: dict[int, Tensor] = {}
             for index, letters in enumerate(self.config.layers):
