@@ -73,6 +73,20 @@ def find_prior(model: str | Path, level: int | None = None) -> Imported:
     return parts[f"prior_level_{levels[-1] if level is None else level}"]
 
 
+def first_layers(found: Imported, depth: int) -> Prior:
+    """The beginning of a prior, its tensors as they are stored: what is memory-mapped stays so, the rest is let go.
+
+    Args:
+        found: what `find_prior` gives.
+        depth: how many layers, for `Prior.hidden_states`.
+    """
+    assert isinstance(found.config, PriorConfig)
+    with unallocated():
+        module = Prior(found.config, depth=depth)
+    module.load_state_dict({name: found.tensors[name] for name in module.state_dict()}, assign=True)
+    return module.eval()
+
+
 def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Prior:
     """The module around these tensors; those of another type are copied, the rest are not."""
     with unallocated():
