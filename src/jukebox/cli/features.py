@@ -73,9 +73,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     windows.add_argument("--artist", default="unknown", metavar="NAME", help="that it is told (default: unknown)")
     windows.add_argument("--genre", default="unknown", metavar="NAME", help="that it is told (default: unknown)")
-    machine = parser.add_argument_group("model and machine")
-    add_model_options(machine)
-    machine.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="default: float32")
+    add_model_options(parser)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="default: float32")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -31,6 +31,9 @@ from jukebox.sampling.windows import PlannedWindow, plan_windows
 USUAL = FeatureConfig()
 """The middle layer of the coarsest level, every frame."""
 
+Source = str | Path | Float[Tensor, "channels samples"] | CodesFile
+"""A sound file, a file of codes, sound at the model's rate, or codes."""
+
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -128,13 +131,11 @@ class FeatureExtractor:
             "settings": asdict(self.config) | {"layers": list(self.config.layers)},
         }
 
-    def __call__(
-        self, recording: str | Path | Float[Tensor, "channels samples"] | CodesFile
-    ) -> dict[int, Float[Tensor, "*frames width"]]:
+    def __call__(self, recording: Source) -> dict[int, Float[Tensor, "*frames width"]]:
         """The features of a recording.
 
         Args:
-            recording: a sound file, a file of codes, sound at the model's rate, or codes.
+            recording: of any length.
 
         Returns:
             For each layer [frames width], or [width] with `mean`, on the CPU.
@@ -165,24 +166,13 @@ class FeatureExtractor:
         grid, rate = self.model.grid, self.config.rate_hz
         return frames if rate is None else frames_at(rate, frames, grid.sample_rate, grid.hops[self.level])
 
-    def reading(self, recording: str | Path | Float[Tensor, "channels samples"] | CodesFile) -> Reading:
+    def reading(self, recording: Source) -> Reading:
         """The codes of a recording and the windows in which they are read; raises as a call."""
-        vqvae, config, level = self.model.vqvae, self.config, self.level
-        most = most_codes(config, self.context, self.hop)
         name = str(recording) if isinstance(recording, str | Path) else "The recording"
-        if isinstance(recording, str | Path):
-            path = Path(recording)
-            if path.suffix.lower() == CODES_SUFFIX:
-                recording = load_codes(path)
-                check_belongs(recording, vqvae, path)
-            else:
-                recording = file_codes(vqvae, path, config, level, most)
-        if isinstance(recording, Tensor):
-            recording = sound_codes(vqvae, recording, config, level, most)
-        if isinstance(recording, CodesFile):
-            recording = given_codes(recording, config, level, name)
-        codes = len(recording.codes) if most is None else min(len(recording.codes), most)
-        reading = Reading(name=name, recording=recording, windows=plan_windows(codes, self.context, self.hop))
+        most = most_codes(self.config, self.context, self.hop)
+        found = self._codes(recording, name, most)
+        codes = len(found.codes) if most is None else min(len(found.codes), most)
+        reading = Reading(name=name, recording=found, windows=plan_windows(codes, self.context, self.hop))
         self._check_length(reading)
         return reading
 
@@ -201,6 +191,18 @@ class FeatureExtractor:
                 "as float32, in another folder."
             )
         return result
+
+    def _codes(self, recording: Source, name: str, most: int | None) -> RecordingCodes:
+        vqvae, config, level = self.model.vqvae, self.config, self.level
+        if isinstance(recording, Tensor):
+            return sound_codes(vqvae, recording, config, level, most)
+        if isinstance(recording, str | Path):
+            path = Path(recording)
+            if path.suffix.lower() != CODES_SUFFIX:
+                return file_codes(vqvae, path, config, level, most)
+            recording = load_codes(path)
+        check_belongs(recording, vqvae, Path(name))
+        return given_codes(recording, config, level, name)
 
     @torch.no_grad()
     def _read(self, reading: Reading, window: PlannedWindow) -> dict[int, Tensor]:

@@ -99,23 +99,28 @@ class FeatureFolder:
     def _open(self) -> None:
         """Begin a folder, or go on with one of the same settings."""
         path = self.folder / DESCRIPTION
-        if path.is_file():
-            try:
-                there = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise DataError(f"{path} cannot be read ({error}); choose another folder.") from error
-            if there != self._description:
-                raise DataError(
-                    f"{self.folder} holds other features ({_difference(there, self._description)}); choose another "
-                    "folder, or remove this one."
-                )
-        elif any(not each.name.startswith(".") for each in self.folder.iterdir()):
+        there = self._read(path)
+        self._done = {entry["name"]: entry for entry in self._journal.entries()}
+        if there is None and any(not each.name.startswith(".") for each in self.folder.iterdir()):
             raise DataError(f"{self.folder} is not empty and holds no features; choose a new folder.")
-        else:
+        if there not in (None, self._description) and (self._done or self.parts.exists()):
+            raise DataError(
+                f"{self.folder} holds other features ({_difference(there, self._description)}); choose another folder, "
+                "or remove this one."
+            )
+        if there != self._description:
             with replacing(path) as temporary:
                 temporary.write_text(json.dumps(self._description, indent=2) + "\n", encoding="utf-8")
-        self._done = {entry["name"]: entry for entry in self._journal.entries()}
         self._journal.__enter__()
+
+    def _read(self, path: Path) -> object:
+        """What the folder holds; None where it holds no features."""
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({error}); choose another folder.") from error
 
 
 def _difference(there: object, asked: Mapping[str, Any]) -> str:
