@@ -113,6 +113,6 @@ def test_names_are_those_of_files_and_do_not_collide(tmp_path: Path) -> None:
     assert [recording.name for recording in found] == ["a.mp3", "a.wav", "b.codes", "in/a.wav"]
     with pytest.raises(DataError, match=r"would both have their features under a\.wav"):
         recordings_of([tmp_path, tmp_path / "in"], tmp_path / "out")
+    (tmp_path / "in" / "empty").mkdir()
     with pytest.raises(DataError, match="holds no sound files"):
-        (tmp_path / "in" / "empty").mkdir()
         recordings_of([tmp_path / "in" / "empty"], tmp_path / "out")

@@ -1,7 +1,7 @@
 """Layers whose parameters stay where and as they are stored; each is brought to where it computes when its turn comes.
 
-Widening the numbers of a layer costs about a hundredth of multiplying a window by them, and the result is that of a
-model which was widened at once, bit for bit. So half the memory does for a released prior, most of it the pages of a
+Widening the numbers of a layer costs a fortieth of multiplying a window by them (bench/features.py), and the result is
+that of a model which was widened at once, bit for bit. So half the memory does for a released prior, most of it the pages of a
 file that the system may take back; on a GPU a prior needs the room of one layer.
 """
 
