@@ -1,6 +1,7 @@
 """From a recording to the codes that a prior reads: of a file, of sound in memory, or codes that there are already."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,13 +135,14 @@ def _encoded(
     sound = (block / peak if config.normalise else block for block in mixed())
     found: dict[int, list[Tensor]] = {each: [] for each in levels}
     count = 0
-    for pieces in encode_stream(vqvae, (block.to(device) for block in sound), levels):
-        for each, piece in pieces.items():
-            found[each].append(piece.cpu())
-        count = min(sum(map(len, found[each])) * (1 if each == level else ratio) for each in levels)
-        if most is not None and count >= most:
-            count = most
-            break  # what is final is that of the whole recording
+    with _exact_convolutions():
+        for pieces in encode_stream(vqvae, (block.to(device) for block in sound), levels):
+            for each, piece in pieces.items():
+                found[each].append(piece.cpu())
+            count = min(sum(map(len, found[each])) * (1 if each == level else ratio) for each in levels)
+            if most is not None and count >= most:
+                count = most
+                break  # what is final is that of the whole recording
     codes = torch.cat(found[level])
     above = torch.cat(found[level + 1]) if ratio > 1 else None
     return RecordingCodes(
@@ -149,3 +151,14 @@ def _encoded(
         offset_samples=place[0],
         total_samples=place[1],
     )
+
+
+@contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    """Codes are those of the original only in float32: on a GPU convolutions would use 10-bit mantissas otherwise."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

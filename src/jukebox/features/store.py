@@ -15,8 +15,11 @@ from jukebox.checkpoints.files import replacing
 from jukebox.data.journal import Journal
 from jukebox.errors import DataError
 from jukebox.features.recordings import Recording
+from jukebox.version import __version__
 
 FORMAT = "jukebox-features-1"
+# How the model was named, and by which version of the program: weights are known by what is in them.
+_FOR_PEOPLE = ("model", "version")
 DESCRIPTION, RECORDINGS, LOCK, PARTS = "features.json", "recordings.jsonl", ".lock", ".parts"
 
 
@@ -32,7 +35,7 @@ class FeatureFolder:
         from filelock import FileLock
 
         self.folder = folder
-        self._description = {"format": FORMAT, **json.loads(json.dumps(description))}
+        self._description = {"format": FORMAT, "version": __version__, **json.loads(json.dumps(description))}
         self._lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
         self._journal = Journal(folder / RECORDINGS)
         self._done: dict[str, dict[str, Any]] = {}
@@ -103,32 +106,35 @@ class FeatureFolder:
         self._done = {entry["name"]: entry for entry in self._journal.entries()}
         if there is None and any(not each.name.startswith(".") for each in self.folder.iterdir()):
             raise DataError(f"{self.folder} is not empty and holds no features; choose a new folder.")
-        if there not in (None, self._description) and (self._done or self.parts.exists()):
+        same = there is not None and _flat(there) == _flat(self._description)
+        if there is not None and not same and (self._done or self.parts.exists()):
             raise DataError(
                 f"{self.folder} holds other features ({_difference(there, self._description)}); choose another folder, "
                 "or remove this one."
             )
-        if there != self._description:
+        if not same:
             with replacing(path) as temporary:
                 temporary.write_text(json.dumps(self._description, indent=2) + "\n", encoding="utf-8")
         self._journal.__enter__()
 
-    def _read(self, path: Path) -> object:
+    def _read(self, path: Path) -> dict[str, Any] | None:
         """What the folder holds; None where it holds no features."""
         if not path.is_file():
             return None
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise DataError(f"{path} cannot be read ({error}); choose another folder.") from error
 
 
-def _difference(there: object, asked: Mapping[str, Any]) -> str:
+def _difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """Which values differ, with both of them."""
-    before, now = _flat(there if isinstance(there, dict) else {}), _flat(asked)
+    before, now = _flat(there), _flat(asked)
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return "; ".join(f"{name} {before.get(name)!r}, not {now.get(name)!r}" for name in names[:3])
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{k: v for k, v in values.items() if k != "settings"}, **values.get("settings", {})}
+    """What decides the numbers, all in one mapping."""
+    apart = ("settings", *_FOR_PEOPLE)
+    return {**{name: value for name, value in values.items() if name not in apart}, **values.get("settings", {})}
