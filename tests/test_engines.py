@@ -1,5 +1,6 @@
 """Engines by choice, and what is said when a device fails; the session goes on elsewhere."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,9 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
     assert EngineSettings().on(GPU, top) == EngineSettings(engine="fused", precision="bfloat16")
     assert EngineSettings(precision="int4").on(GPU, top).bits == 4
     assert EngineSettings(precision="int4").on(GPU, upsampler).bits == 8
+    for bits, precision in ((4, "int4"), (8, "int8")):  # a model's files say what is usual
+        assert EngineSettings().on(GPU, replace(top, matrix_bits=bits)).precision == precision
+        assert EngineSettings().on(CPU, replace(top, matrix_bits=bits)).precision == "float32"
     decided = EngineSettings().on(GPU, top)
     assert (decided.caches(63), decided.caches(64)) == (16, 8)
     assert (decided.dtype(GPU), EngineSettings(precision="int8").dtype(CPU)) == (torch.bfloat16, torch.float32)

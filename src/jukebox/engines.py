@@ -17,7 +17,7 @@ from jukebox.config.base import require
 from jukebox.errors import ConfigError, DeviceError
 from jukebox.native.library import library
 from jukebox.nn.host import keep_on_host
-from jukebox.nn.quantised import Bits, quantise
+from jukebox.nn.quantised import Bits
 from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine
 from jukebox.sampling.engines import engine_for
@@ -29,6 +29,7 @@ from jukebox.sampling.stepper import CacheBits, PlainStepper
 ENGINES = ("auto", "reference", "processor", "native", "graph", "fused", "dependent", "persistent")
 KERNELS = ("fused", "dependent", "persistent")
 """Those of Triton's kernels."""
+Precision = Literal["auto", "float32", "bfloat16", "int8", "int4"]
 PRECISIONS = ("auto", "float32", "bfloat16", "int8", "int4")
 
 # From so many slots on caches are read as much as matrices are.
@@ -45,14 +46,14 @@ class EngineSettings(Config):
             `fused`: Triton's kernels, captured; `dependent`: the same, each of which begins while the one before still
             runs; `persistent`: for up to 16 rows of a step one kernel for all layers, for more as `fused`. `auto`: the
             fastest that can be used, the last two left out until they have been measured.
-        precision: of matrices. `bfloat16` is usual on a GPU, `float32` elsewhere; `int4` keeps the top prior in 4 bits
-            and the others in 8.
+        precision: of matrices. Usual are on a GPU the bits of the model's files where they are few, else `bfloat16`,
+            and `float32` elsewhere; `int4` keeps the top prior in 4 bits and the others in 8.
         cache_bits: of keys and values: 8, or 16 for the type of the prior; None for 8 where the fused engine has 64
             slots or more.
     """
 
     engine: Literal["auto", "reference", "processor", "native", "graph", "fused", "dependent", "persistent"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
+    precision: Precision = "auto"
     cache_bits: Literal[8, 16] | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +70,8 @@ class EngineSettings(Config):
         # Cards before Ampere have no bfloat16: they compute in float32, by plain steps.
         gpu, precision = device.type == "cuda" and _has_bfloat16(device), self.precision
         if precision == "auto":
-            precision = "bfloat16" if gpu else "float32"
+            stored: dict[int | None, Precision] = {None: "bfloat16", 8: "int8", 4: "int4"}
+            precision = stored[config.matrix_bits] if gpu else "float32"
         if precision == "int4" and config.upsampler is not None:
             precision = "int8"
         engine, reason = self.engine, _no_kernels(config, self.engine == "persistent")
@@ -119,8 +121,7 @@ class EngineSettings(Config):
 
 def prepared(prior: Prior, settings: EngineSettings, device: torch.device, place: Place = "device") -> Prior:
     """A prior on a device in the decided precision, in place; matrices are reduced there, one at a time."""
-    if settings.bits is not None:
-        quantise(prior.transformer, settings.bits, device)
+    prior.reduce(settings.bits, device)
     dtype = settings.dtype(device)
     if place == "streamed":
         # Types first: what stays on the host is not converted later.

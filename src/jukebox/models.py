@@ -15,6 +15,7 @@ from jukebox.cache import cache_folder
 from jukebox.checkpoints import files, load, store
 from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.checkpoints.openai import Imported
+from jukebox.checkpoints.packing import Part, parts_in
 from jukebox.config import PriorConfig
 from jukebox.data.names import names_of
 from jukebox.errors import CheckpointError, JukeboxError
@@ -74,6 +75,25 @@ def find(name: str) -> Parts:
     if not path.is_dir():
         raise CheckpointError(f"{name} is no folder of a model; name one, or one of {', '.join(presets.NAMES)}.")
     return _folder(path, name)
+
+
+def parts_to_pack(name: str) -> list[Part]:
+    """What `checkpoints.packing.pack` takes of a model: of a folder, mini, or a released model that is in the cache.
+
+    Raises:
+        CheckpointError: there is no such model, or a part of it is missing or damaged.
+        DataError: a list of names is missing.
+    """
+    if name not in presets.RELEASED or Path(name).exists():
+        return parts_in(load.locate(name))
+    found = []
+    for part in ("vqvae", *(f"prior_level_{prior.level}" for prior in presets.model(name).priors)):
+        imported, words = load.find_part(name, part)[part], {}
+        if isinstance(imported.config, PriorConfig):
+            vocabulary, alphabet = names_of(name, imported.config.level)
+            words = {store.VOCABULARY: vocabulary.to_json(), store.ALPHABET: alphabet.to_json()}
+        found.append(Part(where=f"{part} of {name}", checkpoint=imported, words=words))
+    return found
 
 
 def _tiny_random() -> Parts:
@@ -184,7 +204,8 @@ def _usual(path: Path) -> SongRequest:
 
 def _trained(folder: Path, usual: SongRequest) -> LevelModel:
     """A level of a model in folders; `vocabulary.json` and `alphabet.json` are in the prior's, or beside it."""
-    config = store.load(folder).config
+    found = store.load(folder)
+    config = found.config
     assert isinstance(config, PriorConfig)
     words = None
     if config.labels is not None:
@@ -199,6 +220,8 @@ def _trained(folder: Path, usual: SongRequest) -> LevelModel:
         words=words,
         sampling=settings.sampling(SamplingConfig(temperature=0.99)),
         hop_fraction=settings.hop_fraction or (0.5 if config.upsampler else 0.125),
+        # Of another origin: the released upsamplers read other lists than the top prior.
+        forgiving=config.upsampler is not None and found.source.get("format") in ("openai", "huggingface"),
         parallel_windows=usual.parallel_windows or 1,
     )
 

@@ -105,6 +105,38 @@ def test_codebook_of_sound_and_of_codes(folder: Path) -> None:
         assert a["perplexity"] == pytest.approx(2 ** a["entropy_bits"])
 
 
+def test_4_bits_are_chosen_for_songs_and_kept(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is packed predicts as what was measured, to the choice of songs, and writes songs."""
+    model, packed, tokens = folder / "model", tmp_path / "packed", folder / "tokens"
+    measured = run_without_plots(
+        folder, "likelihood", tokens, "--model", model, "--precision", "int4,calibrated4", "--ngram-codes", 0
+    )
+    assert [cost["name"] for cost in measured["precisions"]] == ["int4", "calibrated4"]
+    assert main(["weights", "pack", str(model), "-o", str(packed), "--precision", "int4", "--codes", str(tokens)]) == 0
+    assert "transformer.layers" in capsys.readouterr().out
+    assert store.verify(packed / "top").config.matrix_bits == 4  # pyright: ignore
+    found = run_without_plots(folder, "likelihood", tokens, "--model", packed, "--ngram-codes", 0)
+    exact = measured["predictors"][0]["bits_per_token"]
+    assert exact != found["predictors"][0]["bits_per_token"] == pytest.approx(exact, abs=0.05)
+    words = ["--model", str(packed), "--seconds", "1", "--lowest-level", "2", "-o", str(tmp_path / "song")]
+    assert main(["generate", *words]) == 0
+
+    def mistake(*words: object) -> str:
+        return commands.refused(capsys, "weights", *words)
+
+    out = ("-o", tmp_path / "other")
+    assert "give --codes with what" in mistake("pack", model, *out, "--precision", "int4")
+    assert "--codes is for --precision int4, not int8" in mistake(
+        "pack", model, *out, "--precision", "int8", "--codes", tokens
+    )
+    assert "in 4 bits, which is for songs alone and cannot be exported" in mistake(
+        "export", packed / "top", *out, "--to", "openai"
+    )
+    assert "cannot be packed" in mistake("pack", packed, *out)
+    assert "tokens" in mistake("pack", model, *out, "--precision", "int4", "--codes", tmp_path / "no_tokens")
+    assert not (tmp_path / "other").exists()
+
+
 def test_likelihood_from_codes_and_from_sound(folder: Path) -> None:
     model = folder / "model"
     rows = {}

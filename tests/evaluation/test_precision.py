@@ -15,6 +15,8 @@ def test_rungs_by_name() -> None:
     assert parse_rungs("int8,bfloat16,int8") == ("int8", "bfloat16")
     with pytest.raises(ConfigError, match="no precision 'int3'"):
         parse_rungs("int8,int3")
+    with pytest.raises(ConfigError, match="calibrated4 is chosen for songs of training"):
+        reduced(models.build(models.UNLABELLED), "calibrated4")
 
 
 def test_costs_are_differences_of_the_same_windows() -> None:
@@ -37,7 +39,11 @@ def test_predictions_move_away_as_bits_go() -> None:
             return of(codes, Conditions()).logits.float().log_softmax(-1)
 
     exact = predictions(prior)
-    far = {rung: float((exact.exp() * (exact - predictions(reduced(prior, rung)))).sum(-1).mean()) for rung in RUNGS}
+    far = {
+        rung: float((exact.exp() * (exact - predictions(reduced(prior, rung, Source(prior))))).sum(-1).mean())
+        for rung in RUNGS
+    }
     assert all(value > 0 for value in far.values())
     assert far["int4"] > max(far["int8"], far["cache8"])
+    assert far["calibrated4"] < far["int4"]
     assert all(torch.equal(old, new) for old, new in zip(before, prior.parameters(), strict=True))

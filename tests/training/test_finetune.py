@@ -8,8 +8,8 @@ import torch
 from jukebox import presets
 from jukebox.checkpoints import store
 from jukebox.checkpoints.load import load_prior
-from jukebox.checkpoints.packing import pack
-from jukebox.errors import ConfigError
+from jukebox.checkpoints.packing import pack, parts_in
+from jukebox.errors import CheckpointError, ConfigError
 from jukebox.labels.text import V3_ALPHABET
 from jukebox.labels.vocabulary import Vocabulary
 from jukebox.prior.conditions import Conditions
@@ -186,9 +186,13 @@ def test_nothing_frozen_needs_no_bits() -> None:
 def test_one_goes_on_from_a_level_of_the_packed_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its matrices become float32, its names are those of that level's prior."""
     monkeypatch.setattr(presets, "MINI_FOLDER", tmp_path / "mini")
-    pack(mini.write_runs(tmp_path / "runs"), tmp_path / "mini")
+    parts = parts_in(mini.write_runs(tmp_path / "runs"))
+    pack(parts, tmp_path / "mini")
     config = FinetuneConfig(model="mini")
     model, vocabulary = prior_to_finetune(config, 2, [("Cleo", "waltz")], seed=0)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert [name for name, _ in vocabulary.artists.entries] == ["unknown", "Ada", "Bo", "Cleo"]
     assert alphabet_of(config, model.config) == V3_ALPHABET
+    pack(parts, tmp_path / "mini", lambda prior: prior.reduce(8))
+    with pytest.raises(CheckpointError, match="matrices in 8 bits, which is for songs alone and cannot be trained"):
+        prior_to_finetune(config, 2, [], seed=0)

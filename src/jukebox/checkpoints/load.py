@@ -12,6 +12,7 @@ from jukebox.checkpoints import huggingface, layout, openai, store
 from jukebox.checkpoints.openai import Imported
 from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError, ConfigError
+from jukebox.nn.quantised import Reduced
 from jukebox.nn.unallocated import unallocated
 from jukebox.prior.prior import Prior
 from jukebox.vqvae.vqvae import VQVAE
@@ -32,20 +33,20 @@ def load_vqvae(model: str | Path) -> VQVAE:
     """
     if str(model) in (TINY, presets.TINY_RANDOM):
         return tiny_vqvae()
-    found = read_parts(locate(str(model)), _released_config(str(model), "vqvae")).get("vqvae")
+    found = find_part(str(model), "vqvae").get("vqvae")
     if found is None or not isinstance(found.config, VqvaeConfig):
         raise CheckpointError(f"{model} holds no VQ-VAE; name the folder or file of a VQ-VAE.")
     return build_vqvae(found.config, found.tensors)
 
 
-def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtype = torch.float32) -> Prior:
+def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtype | None = torch.float32) -> Prior:
     """The prior of one level, in evaluation mode on the CPU; tensors of `dtype` are memory-mapped where possible.
 
     Args:
         model: a folder of ours (a prior, or one with several in it), a Hugging Face folder, a `.pth.tar` file of the
             original, "mini", or the name of a released model whose prior is in the cache.
         level: 0 is the finest; None for the coarsest there is.
-        dtype: of all parameters; released matrices are stored in half precision.
+        dtype: of all parameters; released matrices are stored in half precision. None: as they are stored.
 
     Raises:
         CheckpointError: there is no such file, name or level, or it is damaged or not a prior.
@@ -54,8 +55,7 @@ def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtyp
     config, tensors = found.config, dict(found.tensors)
     assert isinstance(config, PriorConfig)
     del found
-    # What is copied lets go of its part of the file at once.
-    return build_prior(config, {name: tensors.pop(name).to(dtype) for name in sorted(tensors)}, dtype)
+    return _built(config, tensors, dtype)
 
 
 def find_prior(model: str | Path, level: int | None = None) -> Imported:
@@ -63,8 +63,7 @@ def find_prior(model: str | Path, level: int | None = None) -> Imported:
     name = str(model)
     if name in presets.RELEASED and level is None:
         level = len(presets.model(name).priors) - 1
-    part = f"prior_level_{level}"
-    parts = read_parts(locate(name, part), _released_config(name, part))
+    parts = find_part(name, f"prior_level_{level}")
     levels = sorted(found.config.level for found in parts.values() if isinstance(found.config, PriorConfig))
     if not levels or (level is not None and level not in levels):
         what = "no prior" if level is None else f"no prior of level {level}"
@@ -87,12 +86,45 @@ def first_layers(found: Imported, depth: int) -> Prior:
     return module.eval()
 
 
-def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Prior:
-    """The module around these tensors; those of another type are copied, the rest are not."""
+def find_part(model: str, part: str) -> dict[str, Imported]:
+    """What is at the place of one part of a model, by the names of parts: of a released model that part alone."""
+    return read_parts(locate(model, part), _released_config(model, part))
+
+
+def build_prior(config: PriorConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = torch.float32) -> Prior:
+    """The module around these tensors; those of another type are copied, the rest are not.
+
+    Matrices in few bits, and what their numbers stand for, keep their types; so does everything for None.
+    """
+    return _built(config, dict(tensors), dtype)
+
+
+def _built(config: PriorConfig, tensors: dict[str, Tensor], dtype: torch.dtype | None) -> Prior:
+    """The same; the dictionary is emptied, for what is copied lets go of its part of the file at once."""
     with unallocated():
         module = Prior(config)
-    module.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, assign=True)
+    kept = {
+        f"{name}.{part}"
+        for name, inner in module.named_modules()
+        if isinstance(inner, Reduced)
+        for part in ("weight", *inner.steps)
+    }
+    found = {}
+    for name in sorted(tensors):
+        tensor = tensors.pop(name)
+        found[name] = tensor if dtype is None or name in kept else tensor.to(dtype)
+    module.load_state_dict(found, assign=True)
     return module.eval()
+
+
+def check_whole(config: layout.ModelConfig, where: str | Path, done: str) -> None:
+    """Raise CheckpointError where matrices are in few bits, which cannot be `done` ("trained", "exported")."""
+    bits = config.matrix_bits if isinstance(config, PriorConfig) else None
+    if bits is not None:
+        raise CheckpointError(
+            f"{where} has its matrices in {bits} bits, which is for songs alone and cannot be {done}; name the model "
+            "that it was packed from."
+        )
 
 
 def build_vqvae(config: VqvaeConfig, tensors: Mapping[str, Tensor]) -> VQVAE:

@@ -1,9 +1,9 @@
-"""A whole model in one small folder: its parts side by side, their matrices in half precision.
+"""A whole model in one small folder: its parts side by side, their matrices in half precision or fewer bits.
 
 Vectors (norms, biases) and codebooks stay as they are: they are few, and codes mean the same as before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,29 @@ import torch
 from torch import Tensor
 
 from jukebox.checkpoints import store
-from jukebox.checkpoints.files import replacing
-from jukebox.checkpoints.load import part_folders
-from jukebox.config import VqvaeConfig
+from jukebox.checkpoints.load import build_prior, check_whole, part_folders
+from jukebox.checkpoints.openai import Imported
+from jukebox.config import PriorConfig, VqvaeConfig
 from jukebox.errors import CheckpointError
+from jukebox.nn.quantised import Reduced
+from jukebox.prior.prior import Prior
 
 _LEVELS = ("bottom", "middle", "top")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of a model as it is.
+
+    Args:
+        where: it was found, for people.
+        checkpoint: what it is.
+        words: content of its `vocabulary.json` and `alphabet.json`, where it has them.
+    """
+
+    where: str
+    checkpoint: store.Checkpoint | Imported
+    words: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,46 +55,66 @@ class Packed:
     worst: str
 
 
-def pack(origin: Path, output: Path) -> list[Packed]:
-    """Write the parts of a model, or of the runs of its training, into a folder with matrices in half precision.
-
-    A `song.yaml` (`models.find`) comes along. Parts are named vqvae, top, middle, bottom.
+def parts_in(folder: Path) -> list[Part]:
+    """The parts of a model in a folder, or of the runs of its training.
 
     Raises:
-        CheckpointError: there is no whole model, or a matrix has numbers beyond half precision.
+        CheckpointError: there is none, or one that is damaged.
     """
-    parts = part_folders(origin) if origin.is_dir() else {}
-    place = parts.pop("vqvae", None)
-    if place is None or not parts:
+    folders = part_folders(folder) if folder.is_dir() else {}
+    return [Part(where=str(each), checkpoint=store.load(each), words=_words(each)) for each in folders.values()]
+
+
+def pack(parts: Sequence[Part], output: Path, reduce: Callable[[Prior], None] | None = None) -> list[Packed]:
+    """Write the parts of a model into a folder with matrices in half precision, as vqvae, top, middle, bottom.
+
+    Args:
+        parts: a VQ-VAE and priors, whose tensors may lie in files.
+        output: the folder; a part that is there already is replaced.
+        reduce: brings the matrices of a prior's transformer into fewer bits, in place; None leaves them.
+
+    Raises:
+        CheckpointError: there is no whole model, a matrix has numbers beyond half precision, or few bits already.
+    """
+    vqvae = next((part for part in parts if isinstance(part.checkpoint.config, VqvaeConfig)), None)
+    priors = [(config.level, part) for part in parts if isinstance(config := part.checkpoint.config, PriorConfig)]
+    if vqvae is None or not priors:
         raise CheckpointError(
-            f"{origin} holds no whole model; name a folder with a VQ-VAE and its priors, or their runs."
+            "There is no whole model to be packed; name a folder with a VQ-VAE and its priors, or their runs."
         )
-    vqvae = store.load(place).config
-    assert isinstance(vqvae, VqvaeConfig)
-    names = _LEVELS if vqvae.levels == len(_LEVELS) else [f"level_{level}" for level in range(vqvae.levels)]
-    found = [_pack(place, output / "vqvae")]
-    for part, folder in sorted(parts.items(), reverse=True):
-        level = int(part.rpartition("_")[2])
-        found.append(_pack(folder, output / names[level]))
-    if (song := origin / store.SONG).is_file():
-        with replacing(output / store.SONG) as temporary:
-            temporary.write_bytes(song.read_bytes())
+    for part in parts:
+        check_whole(part.checkpoint.config, part.where, "packed")
+    assert isinstance(vqvae.checkpoint.config, VqvaeConfig)
+    levels = vqvae.checkpoint.config.levels
+    names = _LEVELS if levels == len(_LEVELS) else [f"level_{level}" for level in range(levels)]
+    found = [_pack(vqvae, output / "vqvae", None)]
+    for level, part in sorted(priors, key=lambda each: -each[0]):
+        found.append(_pack(part, output / names[level], reduce))
     return found
 
 
-def _pack(origin: Path, output: Path) -> Packed:
-    checkpoint = store.load(origin)
-    tensors = {name: _rounded(name, tensor) for name, tensor in checkpoint.tensors.items()}
-    errors = {name: _error(checkpoint.tensors[name], tensor) for name, tensor in tensors.items()}
+def _pack(part: Part, output: Path, reduce: Callable[[Prior], None] | None) -> Packed:
+    config, before = part.checkpoint.config, part.checkpoint.tensors
+    after, matrices = before, {}
+    if reduce is not None:
+        assert isinstance(config, PriorConfig)
+        prior = build_prior(config, before, None)
+        reduce(prior)
+        config, after = prior.config, prior.state_dict()
+        reduced = {f"{name}.weight": inner for name, inner in prior.named_modules() if isinstance(inner, Reduced)}
+        matrices = {name: _error(before[name], inner.matrix()) for name, inner in reduced.items()}
+    tensors = {name: _rounded(name, tensor) for name, tensor in after.items()}
+    rest = tensors.keys() & before.keys() - matrices.keys()
+    errors = matrices | {name: _error(before[name], tensors[name]) for name in sorted(rest)}
     worst = max(errors, key=lambda name: errors[name])
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise CheckpointError(
-                f"{origin}: {name!r} has numbers that half precision does not hold; keep it as it is."
+                f"{part.where}: {name!r} has numbers that half precision does not hold; keep it as it is."
             )
-    store.save(output, tensors, checkpoint.config, source=checkpoint.source, words=_words(origin))
+    store.save(output, tensors, config, source=part.checkpoint.source, words=part.words)
     size = sum(file.stat().st_size for file in output.iterdir())
-    numbers = sum(tensor.numel() for name, tensor in tensors.items() if ".ema_" not in name)
+    numbers = sum(tensor.numel() for name, tensor in before.items() if ".ema_" not in name)
     return Packed(folder=output, numbers=numbers, size_bytes=size, error=errors[worst], worst=worst)
 
 

@@ -35,7 +35,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--ngram-codes", type=int, default=20_000_000, metavar="N", help="to count for the n-grams; 0 leaves them out"
     )
     likelihood.add_argument(
-        "--precision", metavar="LIST", help="what these cost, too: bfloat16,int8,int4,cache8 or some of them"
+        "--precision",
+        metavar="LIST",
+        help="what these cost, too: some of bfloat16,int8,int4,calibrated4,cache8",
     )
 
     alignment = _action(actions, "alignment", "where a prior looks in the lyrics, against known times of words", align)

@@ -48,8 +48,9 @@ def predict(arguments: argparse.Namespace) -> None:
     if rungs:
         print(f"{'in fewer bits':<26}  bits per token  more than in float32")
         for cost in evaluate_precisions(
-            prior, found.windows, indices, rungs, rows[0], batch=arguments.batch, display=progress
-        ):
+            prior, found.windows, indices, rungs, rows[0],
+            training=found.training, batch=arguments.batch, display=progress,
+        ):  # fmt: skip
             print(f"{cost.name:<26}  {cost.predicted.mean:14.4f}  {cost.mean:+.5f} ±{cost.standard_error:.5f}")
             costs.append(cost)
     _say_left_out(found)

@@ -3,17 +3,18 @@
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jukebox import presets
 from jukebox.cli.progress import Advance, amount, progress
-from jukebox.errors import CheckpointError, DownloadError
+from jukebox.errors import CheckpointError, ConfigError, DownloadError
 
 if TYPE_CHECKING:
     from jukebox.checkpoints.layout import ModelConfig
     from jukebox.checkpoints.openai import Imported
+    from jukebox.prior.prior import Prior
 
 # Everything that needs PyTorch is imported inside the action that needs it: `weights list` and `--help` do not.
 
@@ -51,10 +52,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     export.set_defaults(action=_export)
 
     packing = actions.add_parser(
-        "pack", help="a VQ-VAE and its priors, or their runs, into one folder of half the size"
+        "pack", help="a VQ-VAE and its priors, or their runs, into one folder of half the size or less"
     )
-    packing.add_argument("origin", type=Path, metavar="RUNS")
+    packing.add_argument("origin", metavar="MODEL", help="a folder of runs or of parts, mini, or a released model")
     packing.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    packing.add_argument(
+        "--precision",
+        choices=("float16", "int8", "int4"),
+        default="float16",
+        help="of matrices (default float16); int4: 4 bits for the top prior, chosen for --codes, 8 for the others",
+    )
+    packing.add_argument("--codes", type=Path, metavar="CODES", help="songs that `jukebox data tokenize` encoded")
+    packing.add_argument("--device", help="chooses the 4 bits, as in cuda:1 (default: a GPU where there is one)")
     packing.set_defaults(action=_pack)
 
     info = actions.add_parser("info", help="what a model file or folder holds")
@@ -165,9 +174,11 @@ def _named_config(name: str | None) -> "ModelConfig | None":
 
 def _export(arguments: argparse.Namespace) -> None:
     from jukebox.checkpoints import huggingface, openai
-    from jukebox.checkpoints.load import read_parts
+    from jukebox.checkpoints.load import check_whole, read_parts
 
     parts, output = read_parts(arguments.folder), arguments.output
+    for part in parts.values():
+        check_whole(part.config, arguments.folder, "exported")
     if arguments.layout == "huggingface":
         total = sum(_bytes(part) for part in parts.values())
         with progress(f"exporting {output.name}", total, "B") as advance:
@@ -184,15 +195,63 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _pack(arguments: argparse.Namespace) -> None:
+    from jukebox.checkpoints import store
+    from jukebox.checkpoints.files import replacing
+    from jukebox.checkpoints.load import locate
     from jukebox.checkpoints.packing import pack
+    from jukebox.models import parts_to_pack
 
-    parts = pack(arguments.origin, arguments.output)
+    found = parts_to_pack(arguments.origin)
+    parts = pack(found, arguments.output, _reduction(arguments, [part.checkpoint.config for part in found]))
+    song = locate(arguments.origin) / store.SONG
+    if song.is_file():  # what it writes where nothing is asked for comes along
+        with replacing(arguments.output / store.SONG) as temporary:
+            temporary.write_bytes(song.read_bytes())
     print("part       parameters       size  largest relative error of rounding")
     for part in parts:
         size = amount(part.size_bytes, "B")
         print(f"{part.folder.name:<9}{part.numbers:>12,}{size:>11}  {part.error:.1e} in {part.worst}")
     total = sum(part.size_bytes for part in parts)
     print(f"{arguments.output}: {sum(part.numbers for part in parts):,} parameters, {amount(total, 'B')}")
+
+
+def _reduction(arguments: argparse.Namespace, configs: "Sequence[ModelConfig]") -> "Callable[[Prior], None] | None":
+    """What brings a prior into the bits that are asked for; None for half precision."""
+    codes, precision = arguments.codes, arguments.precision
+    if (codes is not None) != (precision == "int4"):
+        raise ConfigError(
+            "4 bits are chosen for songs: give --codes with what `jukebox data tokenize` wrote."
+            if codes is None
+            else f"--codes is for --precision int4, not {precision}; leave it out."
+        )
+    if precision == "float16":
+        return None
+    if precision == "int8":
+        return lambda prior: prior.reduce(8)
+    from jukebox.config import PriorConfig
+    from jukebox.data.crops import CropConfig
+    from jukebox.evaluation.precision import CALIBRATION_WINDOWS, told_windows
+    from jukebox.evaluation.prior_windows import windows_of
+    from jukebox.nn.device import usable_device
+    from jukebox.prior.calibrate import calibrate
+
+    device = usable_device(arguments.device, "--device is")
+    crops = CropConfig(length_samples=1, shift=False, blend="mean")
+    windows = {
+        config.level: windows_of(config, arguments.origin, codes, crops, None, None).windows
+        for config in configs
+        if isinstance(config, PriorConfig) and config.upsampler is None
+    }
+
+    def reduce(prior: "Prior") -> None:
+        config = prior.config
+        if config.level not in windows:
+            prior.reduce(8)
+            return
+        with progress("choosing 4 bits", config.transformer.depth, "layers") as advance:
+            calibrate(prior, told_windows(config, windows[config.level], CALIBRATION_WINDOWS), device, advance)
+
+    return reduce
 
 
 def _info(arguments: argparse.Namespace) -> None:

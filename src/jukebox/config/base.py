@@ -60,7 +60,7 @@ class Config:
 def _read(kind: Any, value: Any, where: str) -> Any:
     """`value` from JSON as an instance of the annotated `kind`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
             return None
         (kind,) = (k for k in arguments if k is not type(None))

@@ -166,7 +166,8 @@ class ConditionDropout(Config):
 class PriorConfig(Config):
     """The prior of one level: its transformer and everything it is conditioned on (facts 3).
 
-    `condition_dropout` is for training new models; the released ones have none.
+    `condition_dropout` is for training new models; the released ones have none. `matrix_bits` are those of the
+    transformer's matrices where they are few (`nn.quantised`), which is for sampling alone; None for whole numbers.
     """
 
     level: int
@@ -178,6 +179,7 @@ class PriorConfig(Config):
     tied_output: bool
     recondition: bool
     condition_dropout: ConditionDropout = field(default_factory=ConditionDropout)
+    matrix_bits: Literal[4, 8] | None = None
 
     def __post_init__(self) -> None:
         cross = "X" in self.transformer.attention

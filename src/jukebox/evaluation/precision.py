@@ -7,16 +7,20 @@ from typing import cast
 
 import torch
 
-from jukebox.config import ConditionDropout
+from jukebox.config import ConditionDropout, PriorConfig
 from jukebox.data.display import Display, unseen
 from jukebox.errors import ConfigError
-from jukebox.evaluation.likelihood import Likelihood, Windows, evaluate_prior
-from jukebox.nn.quantised import RoundedPairs, quantise
+from jukebox.evaluation.likelihood import Likelihood, Windows, conditions_for, evaluate_prior
+from jukebox.nn.quantised import RoundedPairs
 from jukebox.prior.attention import SelfAttention
+from jukebox.prior.calibrate import Window, calibrate
 from jukebox.prior.prior import Prior
 
-RUNGS = ("bfloat16", "int8", "int4", "cache8")
-"""Everything in bfloat16; matrices in 8 or 4 bits; keys and values in 8."""
+RUNGS = ("bfloat16", "int8", "int4", "calibrated4", "cache8")
+"""Everything in bfloat16; matrices in 8 or 4 bits, or in 4 chosen for windows of training; keys and values in 8."""
+
+CALIBRATION_WINDOWS = 8
+"""As good as three times as many; two cost a third more (docs/gpu.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,7 @@ def evaluate_precisions(
     rungs: Sequence[str],
     exact: Likelihood,
     *,
+    training: Windows | None = None,
     batch: int = 1,
     display: Display = unseen,
 ) -> Iterator[Cost]:
@@ -63,24 +68,44 @@ def evaluate_precisions(
         indices: which.
         rungs: some of `RUNGS`.
         exact: what the prior says as it is, told everything.
+        training: windows that 4 bits are chosen for.
         batch: windows at once.
         display: shows how far it has come.
+
+    Raises:
+        ConfigError: 4 bits shall be chosen for windows, and there are none.
     """
     for rung in rungs:
+        twin = reduced(prior, rung, training)
         (found,) = evaluate_prior(
-            reduced(prior, rung), windows, indices, batch=batch, rates={rung: ConditionDropout()}, display=display
+            twin, windows, indices, batch=batch, rates={rung: ConditionDropout()}, display=display
         )
         difference = Likelihood(name=rung, bits=found.bits - exact.bits)
         yield Cost(name=rung, predicted=found, mean=difference.mean, standard_error=difference.standard_error)
 
 
-def reduced(prior: Prior, rung: str) -> Prior:
+def told_windows(config: PriorConfig, windows: Windows, count: int) -> Iterator[Window]:
+    """The first so many windows, each with what a prior is told of it."""
+    for index in range(min(count, len(windows))):
+        crop = windows.take(index)
+        yield crop.codes[None], conditions_for([crop], config)
+
+
+def reduced(prior: Prior, rung: str, training: Windows | None = None) -> Prior:
     """A copy of a prior in one of `RUNGS`."""
     twin = copy.deepcopy(prior)
     if rung == "bfloat16":
         return twin.to(torch.bfloat16)
+    if rung == "calibrated4":
+        if training is None:
+            raise ConfigError(
+                "calibrated4 is chosen for songs of training; give data that has some, and the validation split."
+            )
+        device = prior.token_embedding.weight.device
+        calibrate(twin, told_windows(prior.config, training, CALIBRATION_WINDOWS), device)
+        return twin.to(device)
     if rung != "cache8":
-        quantise(twin.transformer, 8 if rung == "int8" else 4)
+        twin.reduce(8 if rung == "int8" else 4)
         return twin
     transformer = prior.config.transformer
     for module in list(twin.transformer.modules()):

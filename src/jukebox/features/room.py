@@ -28,7 +28,7 @@ def needed_bytes(config: PriorConfig, layers: tuple[int, ...], dtype: torch.dtyp
     with unallocated():
         prior = Prior(config, depth=max(layers)).to(dtype)
     each = [_bytes(layer) for layer in prior.transformer.layers]
-    window = stack.context * stack.width * dtype.itemsize * (_ACTIVATIONS + len(layers))
+    window = stack.context * stack.width * torch.float32.itemsize * (_ACTIVATIONS + len(layers))
     return _bytes(prior) - sum(each) + max(each, default=0) + window + _OTHER_BYTES, sum(each)
 
 
@@ -60,4 +60,4 @@ def keeps_all(needed: int, layers: int, device: torch.device) -> bool:
 
 
 def _bytes(module: nn.Module) -> int:
-    return sum(parameter.nbytes for parameter in module.parameters())
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))

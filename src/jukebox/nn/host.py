@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from jukebox.nn.quantised import Linear4, Linear8
+from jukebox.nn.quantised import Reduced
+from jukebox.nn.replacing import replace_each
 
 
 class HostLinear(nn.Module):
@@ -38,8 +39,5 @@ class HostLinear(nn.Module):
 
 def keep_on_host(module: nn.Module) -> None:
     """Leave the matrices of every linear map below `module` on the CPU, in place."""
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.Linear | Linear4 | Linear8):
-            setattr(module, name, HostLinear(child))
-        else:
-            keep_on_host(child)
+    for kind in (nn.Linear, Reduced):
+        replace_each(module, kind, HostLinear)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from jukebox.native.matrix import NativeMatrix
 from jukebox.nn.linear import has_operator, prepared, prepared_product
+from jukebox.nn.replacing import replace_each
 
 Rows = Float[Tensor, "*places inner"]
 Results = Float[Tensor, "*places outer"]
@@ -84,11 +85,7 @@ def packed(linear: nn.Linear, *, native: bool = False) -> nn.Linear | PackedLine
 
 def pack(module: nn.Module, *, native: bool = False) -> None:
     """Replace every linear map below `module` by what `packed` makes of it; what was replaced is freed."""
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.Linear):
-            setattr(module, name, packed(child, native=native))
-        else:
-            pack(child, native=native)
+    replace_each(module, nn.Linear, lambda linear: packed(linear, native=native))
 
 
 def product_of(linear: nn.Module, *, bias: float = 1.0) -> Product:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from jukebox.nn.linear import Linear, product
+from jukebox.nn.norm import LayerNorm
 
 Rows = Float[Tensor, "*places width"]
 
@@ -31,7 +32,7 @@ def is_plain(x: Tensor, *modules: nn.Module) -> bool:
     """Whether a gradient is wanted of usual modules in float32: in half precision compilers fuse, and casts differ."""
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
-    if any(type(module) not in (Linear, nn.Linear, nn.LayerNorm) for module in modules):
+    if any(type(module) not in (Linear, nn.Linear, LayerNorm) for module in modules):
         return False
     kinds = {x.dtype, *(p.dtype for module in modules for p in module.parameters())}
     return kinds == {torch.float32} and not torch.is_autocast_enabled(x.device.type)

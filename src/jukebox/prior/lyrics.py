@@ -68,7 +68,8 @@ class LyricsEncoder(TokenStack):
 
     def forward(self, lyrics: Lyrics, *, recompute: bool = False) -> Float[Tensor, "batch lyrics width"]:
         """The lyrics as cross-attention sees them."""
-        return self.norm(self.projection(self.hidden(lyrics, recompute=recompute)))
+        hidden = self.hidden(lyrics, recompute=recompute)
+        return self.norm(self.projection(hidden.to(self.norm.weight.dtype)))
 
     def logits(self, encoded: Float[Tensor, "batch lyrics width"]) -> Float[Tensor, "batch lyrics vocabulary"]:
         """What each character will be, from the `encoded` lyrics."""

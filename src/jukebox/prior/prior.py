@@ -11,7 +11,8 @@ from torch import Tensor
 from jukebox.config import PriorConfig
 from jukebox.errors import DataError
 from jukebox.nn.linear import Linear, linear
-from jukebox.nn.packed import pack, packed
+from jukebox.nn.packed import PackedLinear, pack, packed
+from jukebox.nn.quantised import Bits, quantise, widen
 from jukebox.prior.cache import TransformerState
 from jukebox.prior.conditions import Conditioning, Conditions
 from jukebox.prior.label_conditioner import LabelConditioner
@@ -106,6 +107,8 @@ class Prior(TokenStack):
         self.lyrics_encoder = LyricsEncoder(config.lyrics, width) if config.lyrics and encoded else None
         apart = depth is None and not config.tied_output
         self.output = Linear(width, layout.vocabulary, bias=False) if apart else None
+        if config.matrix_bits is not None:
+            quantise(self.transformer, config.matrix_bits)
 
     def forward(
         self,
@@ -160,7 +163,7 @@ class Prior(TokenStack):
                 the first.
 
         Returns:
-            By layer [batch codes width], in the model's dtype: of the codes alone, not of a prefix of lyrics. The
+            By layer [batch codes width] in float32 (0 in the model's type), of the codes, not of a prefix of lyrics. The
             vector of a code has seen the codes before it, not the code itself.
         """
         tokens = self.layout.tokens(codes, conditions.lyrics)
@@ -270,6 +273,22 @@ class Prior(TokenStack):
             for parameter in self.parameters():
                 parameter.data = parameter.data.clone()
 
+    def reduce(self, bits: Bits | None, device: torch.device | None = None) -> None:
+        """Keep the transformer's matrices in so many bits from now on, for inference; None for whole numbers.
+
+        What is in as many bits already stays as it is; from others nothing that was lost comes back.
+
+        Args:
+            bits: 8, 4 or None.
+            device: where each matrix is rounded; None where it is.
+        """
+        if bits == self.config.matrix_bits:
+            return
+        widen(self.transformer)
+        if bits is not None:
+            quantise(self.transformer, bits, device)
+        self.config = replace(self.config, matrix_bits=bits)
+
     def _numbers(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
@@ -316,7 +335,11 @@ class Prior(TokenStack):
     def _logits(self, hidden: Hidden, added: Hidden | None) -> Logits:
         if self.config.recondition:
             hidden = _plus(hidden, added)
-        return linear(hidden, self.token_embedding.weight) if self.output is None else self.output(hidden)
+        if isinstance(self.output, PackedLinear):
+            return self.output(hidden)
+        # In float32 too: in 16 bits logits are rounded as coarsely as everything before them together.
+        weight = self.token_embedding.weight if self.output is None else self.output.weight
+        return linear(hidden, weight.to(hidden.dtype))
 
     def _lyric_attention(self, output: TransformerOutput) -> dict[int, Tensor]:
         letters = self.config.transformer.layers

@@ -18,6 +18,7 @@ from jukebox.config import TransformerConfig
 from jukebox.errors import ConfigError
 from jukebox.nn.basics import quick_gelu
 from jukebox.nn.linear import Linear
+from jukebox.nn.norm import LayerNorm
 from jukebox.prior import patterns
 from jukebox.prior.attention import CrossAttention, Place, SelfAttention
 from jukebox.prior.cache import TransformerState, empty_cache
@@ -61,7 +62,7 @@ class TransformerOutput:
     """What the stack gives.
 
     Args:
-        hidden: output of the last layer that was computed, in the inputs' dtype; there is no final norm.
+        hidden: output of the last layer that was computed, in float32; there is no final norm.
         layers: outputs of the layers that were wanted.
         attention: softmax [batch heads positions keys] in float32 of the layers that were wanted. The keys of X are
             the lyrics; those of D and L are the window's positions from 0 on, as many as the layer has kept.
@@ -99,12 +100,12 @@ class Layer(nn.Module):
 
     def __init__(self, config: TransformerConfig, letters: str, prefix: int) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(config.width)
+        self.attention_norm = LayerNorm(config.width)
         if letters == "X":
             self.attention = CrossAttention(config)
         else:
             self.attention = SelfAttention(config, patterns.of_layer(letters, config, prefix))
-        self.mlp_norm = nn.LayerNorm(config.width)
+        self.mlp_norm = LayerNorm(config.width)
         self.mlp = MLP(config.width, config.mlp_width)
         self.scale = 1.0 / config.depth if config.residual_scale else 1.0
 
@@ -148,8 +149,8 @@ class Layer(nn.Module):
         if self.scale != 1.0:
             return x + self.scale * (a + self.mlp(self.mlp_norm(x + a)))
         if not torch.is_grad_enabled():
-            y = a.add_(x)
-            return self.mlp(self.mlp_norm(y)).add_(y)
+            y = a.add_(x) if a.dtype == x.dtype else x + a
+            return y.add_(self.mlp(self.mlp_norm(y)))
         y = x + a
         return y + self.mlp(self.mlp_norm(y))
 
@@ -212,7 +213,8 @@ class Transformer(nn.Module):
     ) -> TransformerOutput:
         """All layers, for all items at once."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and state is None):
-            place = self._place(x, state)
+            # Each layer adds to the inputs: rounding that sum to 16 bits again and again costs more than all else.
+            x, place = x.float(), self._place(x, state)
             layers: dict[int, Tensor] = {}
             attention: dict[int, Tensor] = {}
             for index, letters in enumerate(self.config.layers[: wanted.needed(self.config.depth)]):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from jukebox.config import PriorConfig
 from jukebox.errors import DeviceError
 from jukebox.nn.memory import size_text
-from jukebox.nn.quantised import Bits, quantise
+from jukebox.nn.quantised import Bits
 from jukebox.nn.unallocated import unallocated
 from jukebox.prior.prior import Prior
 from jukebox.sampling.stepper import CacheBits
@@ -46,8 +46,7 @@ def need(config: PriorConfig, slots: int, dtype: torch.dtype, bits: Bits | None,
     with unallocated():
         prior = Prior(config).to(dtype)
         state = prior.empty_state(slots)
-        if bits is not None:
-            quantise(prior.transformer, bits)
+        prior.reduce(bits)
     matrices = [_bytes(module) for module in prior.transformer.modules() if not list(module.children())]
     caches = sum(
         _cache_bytes(cache, cache_bits if letters != "X" else 16)

@@ -40,6 +40,7 @@ def prior_to_finetune(config: FinetuneConfig, level: int | None, songs: Songs, s
     found = load.find_prior(config.model, level)
     assert isinstance(found.config, PriorConfig)
     prior_config, tensors = found.config, dict(found.tensors)
+    load.check_whole(prior_config, config.model, "trained")
     vocabulary = vocabulary_of(config, prior_config)
     if prior_config.labels is not None:
         grown = grow(vocabulary, songs, prior_config.labels.artists, prior_config.labels.genres)

@@ -236,5 +236,10 @@ class PriorRecipe(Recipe):
                     f"PriorRecipe has embed_codebooks and no {missing}; it is for a new model of the codes of a VQ-VAE "
                     "that is named."
                 )
+        if self.model is not None and self.model.matrix_bits is not None:
+            raise ConfigError(
+                f"PriorRecipe has model.matrix_bits: {self.model.matrix_bits}; leave it out: matrices are trained "
+                "whole, and `jukebox weights pack` comes afterwards."
+            )
         if self.model is not None and self.alignment is not None:
             self.model.aligned_layers(self.alignment.also)
