@@ -163,8 +163,8 @@ class Prior(TokenStack):
                 the first.
 
         Returns:
-            By layer [batch codes width] in float32 (0 in the model's type), of the codes, not of a prefix of lyrics. The
-            vector of a code has seen the codes before it, not the code itself.
+            By layer [batch codes width], of the codes and not of a prefix of lyrics; float32, but 0 in the model's type.
+            The vector of a code has seen the codes before it, not the code itself.
         """
         tokens = self.layout.tokens(codes, conditions.lyrics)
         conditioning = self.condition(conditions, len(codes)).first(tokens.shape[1])
