@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jukebox import presets
 from jukebox.cli.progress import Advance, progress
-from jukebox.cli.recording import add_model_options, prepare_machine
+from jukebox.cli.recording import prepare_machine
 from jukebox.errors import AudioError, ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -73,8 +74,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     windows.add_argument("--artist", default="unknown", metavar="NAME", help="that it is told (default: unknown)")
     windows.add_argument("--genre", default="unknown", metavar="NAME", help="that it is told (default: unknown)")
-    add_model_options(parser)
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="default: float32")
+    machine = parser.add_argument_group("model and machine")
+    machine.add_argument(
+        "--model",
+        default=presets.MINI,
+        help="a released model that is in the cache, the folder of a VQ-VAE and its priors, mini, or tiny-random (for "
+        f"tests); default: {presets.MINI}",
+    )
+    machine.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
+    machine.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
+    machine.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="default: float32")
 
 
 def run(arguments: argparse.Namespace) -> int:

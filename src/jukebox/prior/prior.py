@@ -163,7 +163,7 @@ class Prior(TokenStack):
                 the first.
 
         Returns:
-            By layer [batch codes width], of the codes and not of a prefix of lyrics; float32, but 0 in the model's type.
+            By layer [batch codes width], of the codes and not of a prefix of lyrics; float32, but 0 in its own type.
             The vector of a code has seen the codes before it, not the code itself.
         """
         tokens = self.layout.tokens(codes, conditions.lyrics)
