@@ -14,6 +14,7 @@ from gpu_vqvae import model_of
 from torch import Tensor
 
 from jukebox import presets
+from jukebox.checkpoints.openai import Imported
 from jukebox.config import PriorConfig
 from jukebox.engines import EngineSettings
 from jukebox.labels.labels import LabelEncoder, Labels
@@ -121,7 +122,10 @@ def jukebox_of(setting: Setting, top: str, settings: EngineSettings) -> Jukebox:
     def prior(level: int) -> Prior:
         return random_prior(configs[level], setting.device, dtype_of(setting), 16)
 
-    parts = Parts(SongModel(top, vqvae, levels), prior, lambda level: "random")
+    def stored(level: int) -> Imported:
+        return Imported(config=configs[level], tensors=prior(level).state_dict(), source={})
+
+    parts = Parts(SongModel(top, vqvae, levels), prior, lambda level: "random", stored)
     return Jukebox(parts, setting.device, settings)
 
 

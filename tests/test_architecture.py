@@ -20,6 +20,7 @@ LAYERS = (
     ("checkpoints",),
     ("data", "sampling"),
     ("models", "alignment", "engines"),
+    ("features",),
     ("pipeline", "training", "evaluation"),
     ("cli", "studio"),
 )

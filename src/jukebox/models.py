@@ -14,6 +14,7 @@ from jukebox import presets
 from jukebox.cache import cache_folder
 from jukebox.checkpoints import files, load, store
 from jukebox.checkpoints.codes import codebook_fingerprint
+from jukebox.checkpoints.openai import Imported
 from jukebox.checkpoints.packing import Part, parts_in
 from jukebox.config import PriorConfig
 from jukebox.data.names import names_of
@@ -31,11 +32,19 @@ from jukebox.vqvae.vqvae import VQVAE
 
 @dataclass(frozen=True)
 class Parts:
-    """A model, and how a prior of it is loaded: on the CPU, in evaluation mode."""
+    """A model, and how a prior of it is loaded: on the CPU, in evaluation mode.
+
+    Args:
+        model: without the weights of its priors.
+        prior: the one of a level, in float32.
+        checkpoint: a short name of the weights of a level.
+        stored: the tensors of a level as they are stored, of which `checkpoints.load.first_layers` makes a part.
+    """
 
     model: SongModel
     prior: Callable[[int], Prior]
     checkpoint: Callable[[int], str]
+    stored: Callable[[int], Imported]
 
     def fingerprint(self, lowest_level: int = 0) -> str:
         """A short name of the codebooks, and of the configurations and weights of a level and those above it."""
@@ -111,7 +120,12 @@ def _tiny_random() -> Parts:
     artist, genre = presets.TINY_NAMES[0]
     usual = SongRequest(songs=(Labels(artist=artist, genre=genre, lyrics="la la la"),), seconds=3.0)
     vqvae = load.load_vqvae(load.TINY)
-    return Parts(SongModel(presets.TINY_RANDOM, vqvae, levels, usual), prior, lambda level: "random")
+    return Parts(
+        SongModel(presets.TINY_RANDOM, vqvae, levels, usual),
+        prior,
+        lambda level: "random",
+        lambda level: Imported(config=levels[level].config, tensors=prior(level).state_dict(), source={}),
+    )
 
 
 def _released(released: presets.ReleasedModel) -> Parts:
@@ -129,6 +143,7 @@ def _released(released: presets.ReleasedModel) -> Parts:
         SongModel(released.name, load.load_vqvae(released.name), levels),
         lambda level: load.load_prior(released.name, level),
         lambda level: _glimpse(cache_folder() / released.files[1 + level].path),
+        lambda level: load.find_prior(released.name, level),
     )
 
 
@@ -149,6 +164,7 @@ def _folder(path: Path, name: str) -> Parts:
         SongModel(name, vqvae, levels, replace(usual, levels=(), parallel_windows=None)),
         lambda level: load.load_prior(priors[level], level),
         lambda level: _digest(priors[level]),
+        lambda level: load.find_prior(priors[level], level),
     )
 
 

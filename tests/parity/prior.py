@@ -122,6 +122,14 @@ def _window(prior: Prior, io: dict[str, Tensor], tolerance: float) -> Iterator[C
         if f"hidden.{layer}" in io:
             found = asked.layers[layer]
             yield close(f"hidden.{layer}", found, io[f"hidden.{layer}"], absolute=max(VECTORS, tolerance))
+    # Features are the same hidden states, of the codes alone, and of no more layers than are asked for.
+    states = prior.hidden_states(io["z"], given, frozenset(range(1, depth + 1)))
+    for layer, found in asked.layers.items():
+        yield close(f"hidden.{layer} as features", states[layer + 1], found[:, prior.layout.prefix :])
+    if "hidden.input" in io:
+        (entering,) = prior.hidden_states(io["z"], given, frozenset({0})).values()
+        recorded = io["hidden.input"][:, prior.layout.prefix :]
+        yield close("hidden.input as features", entering, recorded, absolute=VECTORS)
     if "preds_fp16_run" in io:
         half = _half(prior)(io["z"], given).logits
         # Three times what half precision cost the original: both are the largest of many roundings.

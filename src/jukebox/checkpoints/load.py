@@ -72,6 +72,20 @@ def find_prior(model: str | Path, level: int | None = None) -> Imported:
     return parts[f"prior_level_{levels[-1] if level is None else level}"]
 
 
+def first_layers(found: Imported, depth: int) -> Prior:
+    """The beginning of a prior, its tensors as they are stored: what is memory-mapped stays so, the rest is let go.
+
+    Args:
+        found: what `find_prior` gives.
+        depth: how many layers, for `Prior.hidden_states`.
+    """
+    assert isinstance(found.config, PriorConfig)
+    with unallocated():
+        module = Prior(found.config, depth=depth)
+    module.load_state_dict({name: found.tensors[name] for name in module.state_dict()}, assign=True)
+    return module.eval()
+
+
 def find_part(model: str, part: str) -> dict[str, Imported]:
     """What is at the place of one part of a model, by the names of parts: of a released model that part alone."""
     return read_parts(locate(model, part), _released_config(model, part))

@@ -102,13 +102,18 @@ def write(
         torch.save(content, temporary, _use_new_zipfile_serialization=serialisation == "zip")
 
 
-def load_dictionary(path: Path) -> Mapping[str, Any]:
-    """The dictionary that `torch.save` wrote, with PyTorch's weights-only loader: tensors and plain values only."""
+def is_mapped(path: Path) -> bool:
+    """Whether reading a file maps it into memory; one in the serialisation of 2020 is read into memory as a whole."""
     try:
         with path.open("rb") as file:
-            is_zip = file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+            return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+
+
+def load_dictionary(path: Path) -> Mapping[str, Any]:
+    """The dictionary that `torch.save` wrote, with PyTorch's weights-only loader: tensors and plain values only."""
+    is_zip = is_mapped(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:

@@ -21,6 +21,7 @@ COMMANDS = {
     "encode": ("jukebox.cli.encode", "a recording into codes"),
     "decode": ("jukebox.cli.decode", "codes into sound"),
     "reconstruct": ("jukebox.cli.reconstruct", "a recording through the VQ-VAE, with how close each level comes"),
+    "features": ("jukebox.cli.features", "what the layers of a prior make of recordings, as arrays"),
     "data": ("jukebox.cli.data", "a folder of music into datasets of sound and of codes"),
     "train": ("jukebox.cli.train", "a recipe into a model of your own, or a fine-tune of another"),
     "evaluate": (

@@ -100,10 +100,15 @@ def read_entries(folder: Path, metadata: Path | None, leave_out: Path) -> tuple[
     return [entries[key] for key in sorted(entries)], skipped
 
 
-def sound_files(folder: Path, leave_out: Path | None = None, inside: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def sound_files(
+    folder: Path,
+    leave_out: Path | None = None,
+    inside: frozenset[Path] = frozenset(),
+    suffixes: tuple[str, ...] = AUDIO_SUFFIXES,
+) -> Iterator[Path]:
     """The sound files of a folder and of all folders in it, hidden ones and `leave_out` excepted, in their order.
 
-    `inside` are the folders around this one, which a link in it may lead back to.
+    `inside` are the folders around this one, which a link in it may lead back to; `suffixes` are those of its files.
     """
     inside |= {folder.resolve()}
     for path in sorted(folder.iterdir()):
@@ -111,8 +116,8 @@ def sound_files(folder: Path, leave_out: Path | None = None, inside: frozenset[P
             continue
         if path.is_dir():
             if path.resolve() not in inside:
-                yield from sound_files(path, leave_out, inside)
-        elif path.suffix.lower() in AUDIO_SUFFIXES:
+                yield from sound_files(path, leave_out, inside, suffixes)
+        elif path.suffix.lower() in suffixes:
             yield path
 
 

@@ -82,12 +82,21 @@ class StepOutput(PriorOutput):
 
 
 class Prior(TokenStack):
-    """Predicts each code of a level from those before it and the conditions; parameters only."""
+    """Predicts each code of a level from those before it and the conditions; parameters only.
 
-    def __init__(self, config: PriorConfig) -> None:
+    Args:
+        config: what it is.
+        depth: build only so many layers, the first, and nothing that follows the last: for `hidden_states`.
+    """
+
+    def __init__(self, config: PriorConfig, *, depth: int | None = None) -> None:
         layout, width = TokenLayout.of(config), config.transformer.width
         super().__init__(
-            config.transformer, layout.vocabulary, learned_start=config.labels is None, prefix=layout.prefix
+            config.transformer,
+            layout.vocabulary,
+            learned_start=config.labels is None,
+            prefix=layout.prefix,
+            depth=depth,
         )
         self.config, self.layout = config, layout
         self.labels = LabelConditioner(config.labels, width) if config.labels else None
@@ -96,7 +105,8 @@ class Prior(TokenStack):
         )
         encoded = config.lyrics is not None and config.lyrics.encoder is not None
         self.lyrics_encoder = LyricsEncoder(config.lyrics, width) if config.lyrics and encoded else None
-        self.output = None if config.tied_output else Linear(width, layout.vocabulary, bias=False)
+        apart = depth is None and not config.tied_output
+        self.output = Linear(width, layout.vocabulary, bias=False) if apart else None
         if config.matrix_bits is not None:
             quantise(self.transformer, config.matrix_bits)
 
@@ -141,6 +151,28 @@ class Prior(TokenStack):
             lyric_attention=self._lyric_attention(output),
             losses=self._losses(logits, tokens, conditions, conditioning),
         )
+
+    @torch.no_grad()
+    def hidden_states(self, codes: Codes, conditions: Conditions, layers: frozenset[int]) -> dict[int, Hidden]:
+        """Hidden states of a window whose codes are known; nothing is computed after the deepest of the layers.
+
+        Args:
+            codes: as in `forward`.
+            conditions: what the window is conditioned on.
+            layers: counted as in the literature: n is the output of the n-th layer, 1 to the depth, and 0 what enters
+                the first.
+
+        Returns:
+            By layer [batch codes width], of the codes and not of a prefix of lyrics; float32, but 0 in its own type.
+            The vector of a code has seen the codes before it, not the code itself.
+        """
+        tokens = self.layout.tokens(codes, conditions.lyrics)
+        conditioning = self.condition(conditions, len(codes)).first(tokens.shape[1])
+        inputs = self.transformer_inputs(before(tokens), all_positions(tokens), conditioning)
+        wanted = Wanted(layers=frozenset(layer - 1 for layer in layers if layer > 0), alone=True)
+        found = self.transformer(inputs, encoded_lyrics=conditioning.encoded_lyrics, wanted=wanted).layers
+        states = {layer: inputs if layer == 0 else found[layer - 1] for layer in layers}
+        return {layer: hidden[:, self.layout.prefix :] for layer, hidden in states.items()}
 
     @torch.no_grad()
     def new_state(self, conditions: Conditions, batch: int) -> PriorState:

@@ -13,15 +13,23 @@ Positions = Int64[Tensor, "items positions"]
 
 
 class TokenStack(nn.Module):
-    """The transformer of `config` over a vocabulary; `prefix` is how many of its tokens are lyrics."""
+    """The transformer of `config` over a vocabulary; `prefix` of its tokens are lyrics, `depth` layers are built."""
 
-    def __init__(self, config: TransformerConfig, vocabulary: int, *, learned_start: bool, prefix: int = 0) -> None:
+    def __init__(
+        self,
+        config: TransformerConfig,
+        vocabulary: int,
+        *,
+        learned_start: bool,
+        prefix: int = 0,
+        depth: int | None = None,
+    ) -> None:
         super().__init__()
         self.token_embedding = nn.Embedding(vocabulary, config.width)
         learned = config.position == "learned"
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
         self.start_token = nn.Parameter(torch.zeros(1, config.width)) if learned_start else None
-        self.transformer = Transformer(config, prefix=prefix)
+        self.transformer = Transformer(config, prefix=prefix, depth=depth)
 
     def inputs(
         self,

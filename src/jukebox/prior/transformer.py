@@ -38,11 +38,17 @@ class Wanted:
         layers: whose outputs, counted from 0.
         attention: whose softmax over keys; layers D, L and X have one.
         head: of the attention only this head; None for all of them.
+        alone: nothing else is wanted; layers after the deepest of these are not computed, and need not be there.
     """
 
     layers: frozenset[int] = frozenset()
     attention: frozenset[int] = frozenset()
     head: int | None = None
+    alone: bool = False
+
+    def needed(self, depth: int) -> int:
+        """How many layers of a stack of `depth` have to be computed, from the first on."""
+        return max(self.layers | self.attention, default=-1) + 1 if self.alone else depth
 
     def heads(self, layer: int) -> slice | None:
         """The heads of a layer whose softmax is wanted, None for none of them."""
@@ -56,7 +62,7 @@ class TransformerOutput:
     """What the stack gives.
 
     Args:
-        hidden: output of the last layer, in float32 or wider; there is no final norm.
+        hidden: output of the last layer that was computed, in float32 or wider; there is no final norm.
         layers: outputs of the layers that were wanted.
         attention: softmax [batch heads positions keys] in float32 of the layers that were wanted. The keys of X are
             the lyrics; those of D and L are the window's positions from 0 on, as many as the layer has kept.
@@ -155,12 +161,13 @@ class Transformer(nn.Module):
     Args:
         config: the stack.
         prefix: lyric tokens at the beginning of the window, for L layers.
+        depth: build only so many layers, the first; None for all. The others cannot be computed then.
     """
 
-    def __init__(self, config: TransformerConfig, *, prefix: int = 0) -> None:
+    def __init__(self, config: TransformerConfig, *, prefix: int = 0, depth: int | None = None) -> None:
         super().__init__()
         self.config = config
-        self.layers = nn.ModuleList(Layer(config, letters, prefix) for letters in config.layers)
+        self.layers = nn.ModuleList(Layer(config, letters, prefix) for letters in config.layers[:depth])
 
     def forward(
         self,
@@ -210,7 +217,7 @@ class Transformer(nn.Module):
             x, place = x.to(torch.promote_types(x.dtype, torch.float32)), self._place(x, state)
             layers: dict[int, Tensor] = {}
             attention: dict[int, Tensor] = {}
-            for index, letters in enumerate(self.config.layers):
+            for index, letters in enumerate(self.config.layers[: wanted.needed(self.config.depth)]):
                 if state is not None:
                     kept = state.caches[index]
                 else:
@@ -269,9 +276,11 @@ class Transformer(nn.Module):
         assert (encoded_lyrics is not None) == (state is None and "X" in self.config.attention)
         start = 0 if state is None else state.furthest
         assert start + x.shape[1] <= self.config.context, "the window is full"
+        assert wanted.alone <= (state is None), "a state goes through all layers"
         for index in wanted.layers | wanted.attention:
             if not 0 <= index < self.config.depth:
                 raise ConfigError(f"Layer {index} is wanted; this model has layers 0 to {self.config.depth - 1}.")
+        assert wanted.needed(self.config.depth) <= len(self.layers), "layers are wanted that were not built"
         if wanted.head is not None and not 0 <= wanted.head < self.config.heads:
             raise ConfigError(f"Head {wanted.head} is wanted; this model has heads 0 to {self.config.heads - 1}.")
         for index in wanted.attention:
