@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from jukebox import engines, presets
+from jukebox import engines, pipeline, presets
+from jukebox.checkpoints.load import build_prior
 from jukebox.cli.main import main
 from jukebox.engines import EngineSettings, copied, device_errors, make_engine, prepared
 from jukebox.errors import ConfigError, DeviceError
 from jukebox.native.library import library
 from jukebox.pipeline import Jukebox, load
+from jukebox.sampling import estimate
 from jukebox.sampling.engine import Engine
 from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.native import NativeEngine
@@ -84,6 +86,29 @@ def test_places_change_nothing(place: str, precision: str) -> None:
     assert all(torch.equal(found[0], each) for each in found[1:])
 
 
+@pytest.mark.parametrize("engine", ["reference", "processor", "native"])
+def test_matrices_are_widened_as_they_are_stored(engine: str, tmp_path: Path) -> None:
+    """A prior of half precision writes the codes of one that was in float32 all along, by every engine."""
+    from tests.sampling.test_engine import window
+
+    if engine == "native" and library() is None:
+        pytest.skip("no C compiler")
+    settings, found = EngineSettings(engine=engine, precision="float32"), []  # pyright: ignore
+    prior = priors.build(priors.ENCODER)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.copy_(parameter.half())
+    tensors = {name: t.half() if t.ndim > 1 else t for name, t in prior.state_dict().items()}
+    stored = build_prior(prior.config, tensors, None)
+    assert {parameter.dtype for parameter in stored.parameters()} == {torch.float16, torch.float32}
+    for given in (prior, stored):
+        made = make_engine(prepared(given, settings, CPU), 2, settings)
+        for slot in range(2):
+            made.begin(slot, window(priors.ENCODER, 1 + slot, 3))
+        found.append(made.run(6))
+    assert torch.equal(*found)
+
+
 def test_kinds_of_engines() -> None:
     made, native = priors.build(priors.UNLABELLED), EngineSettings(engine="native", precision="float32")
     if library() is not None:
@@ -101,6 +126,17 @@ def test_kinds_of_engines() -> None:
     assert isinstance(make_engine(made, 1, EngineSettings(engine="reference", precision="float32")), ReferenceEngine)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="graph", precision="float32")), GraphEngine)
     assert isinstance(make_engine(made, 1, EngineSettings(engine="processor", precision="float32")), ProcessorEngine)
+
+
+def test_a_machine_without_room_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (pipeline, estimate):
+        monkeypatch.setattr(module, "free_host_bytes", lambda: 100_000)
+    juke = load("tiny-random", "cpu")
+    with pytest.raises(
+        DeviceError, match=r"prior of level 2 needs 0.\d MB of memory, and 0.1 MB are free: close other"
+    ):
+        juke.generate(seconds=0.1)
+    assert "does not fit" in juke.estimate(juke.request(seconds=0.1))
 
 
 def test_other_errors_pass() -> None:

@@ -27,6 +27,8 @@ from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import CacheBits, PlainStepper
 
 ENGINES = ("auto", "reference", "processor", "native", "graph", "fused", "dependent", "persistent")
+HOST = ("native", "processor")
+"""Those for processors."""
 KERNELS = ("fused", "dependent", "persistent")
 """Those of Triton's kernels."""
 Precision = Literal["auto", "float32", "bfloat16", "int8", "int4"]
@@ -89,7 +91,7 @@ class EngineSettings(Config):
             )
         if self.cache_bits == 8 and engine not in ("fused", "dependent"):
             raise ConfigError("Caches of 8 bits are the fused engine's; leave them out or use that.")
-        if engine in ("processor", "native") and (device.type != "cpu" or precision != "float32"):
+        if engine in HOST and (device.type != "cpu" or precision != "float32"):
             raise ConfigError(
                 f"The {engine} engine computes in float32 on a CPU, not in {precision} on {device}; leave it out."
             )
@@ -120,9 +122,19 @@ class EngineSettings(Config):
 
 
 def prepared(prior: Prior, settings: EngineSettings, device: torch.device, place: Place = "device") -> Prior:
-    """A prior on a device in the decided precision, in place; matrices are reduced there, one at a time."""
+    """A prior, in the types in which it is stored, on a device in the decided precision, in place.
+
+    Matrices are reduced there one at a time. For a processor's engine they stay as they are stored: it packs them.
+    """
     prior.reduce(settings.bits, device)
     dtype = settings.dtype(device)
+    if settings.engine in HOST:
+        # These pack matrices as they are stored, one at a time: all of them in float32 may have no room.
+        for module in prior.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                if not (isinstance(module, nn.Linear) and name == "weight"):
+                    parameter.data = parameter.data.to(device, dtype)
+        return prior
     if place == "streamed":
         # Types first: what stays on the host is not converted later.
         prior.to(dtype=dtype)
@@ -149,7 +161,7 @@ def make_engine(prior: Prior, slots: int, settings: EngineSettings) -> Engine:
     """An engine of the decided kind for a prepared prior."""
     if settings.engine == "reference":
         return ReferenceEngine(prior, slots)
-    if settings.engine in ("processor", "native"):
+    if settings.engine in HOST:
         return engine_for(prior, slots, native=settings.engine == "native")
     if settings.engine == "graph":
         return GraphEngine(PlainStepper(prior, slots))

@@ -36,7 +36,7 @@ class Parts:
 
     Args:
         model: without the weights of its priors.
-        prior: the one of a level, in float32.
+        prior: the one of a level, in the types in which it is stored.
         checkpoint: a short name of the weights of a level.
         stored: the tensors of a level as they are stored, of which `checkpoints.load.first_layers` makes a part.
     """
@@ -138,10 +138,11 @@ def _released(released: presets.ReleasedModel) -> Parts:
             sampling=SamplingConfig(temperature=temperature),
             # Upsamplers read other lists than the top prior; what these lack the original left unknown too.
             forgiving=config.upsampler is not None,
+            half=True,
         )
     return Parts(
         SongModel(released.name, load.load_vqvae(released.name), levels),
-        lambda level: load.load_prior(released.name, level),
+        lambda level: load.load_prior(released.name, level, dtype=None),
         lambda level: _glimpse(cache_folder() / released.files[1 + level].path),
         lambda level: load.find_prior(released.name, level),
     )
@@ -162,7 +163,7 @@ def _folder(path: Path, name: str) -> Parts:
     return Parts(
         # What is usual at a level is in the levels.
         SongModel(name, vqvae, levels, replace(usual, levels=(), parallel_windows=None)),
-        lambda level: load.load_prior(priors[level], level),
+        lambda level: load.load_prior(priors[level], level, dtype=None),
         lambda level: _digest(priors[level]),
         lambda level: load.find_prior(priors[level], level),
     )
@@ -222,6 +223,7 @@ def _trained(folder: Path, usual: SongRequest) -> LevelModel:
         hop_fraction=settings.hop_fraction or (0.5 if config.upsampler else 0.125),
         # Of another origin: the released upsamplers read other lists than the top prior.
         forgiving=config.upsampler is not None and found.source.get("format") in ("openai", "huggingface"),
+        half=all(t.dtype == torch.float16 for name, t in found.tensors.items() if name.endswith("mlp.input.weight")),
         parallel_windows=usual.parallel_windows or 1,
     )
 

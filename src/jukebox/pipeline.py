@@ -16,7 +16,7 @@ from jukebox.audio.io import Tags
 from jukebox.cache import cache_folder
 from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint, save_codes
 from jukebox.checkpoints.files import replacing
-from jukebox.engines import EngineSettings, copied, device_errors, make_engine, prepared
+from jukebox.engines import HOST, EngineSettings, copied, device_errors, make_engine, prepared
 from jukebox.errors import ConfigError
 from jukebox.labels.labels import Labels
 from jukebox.models import Parts, find
@@ -30,7 +30,7 @@ from jukebox.sampling.generate import Options, generate, windows_at_once
 from jukebox.sampling.limits import read_limits, step_limit
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
-from jukebox.sampling.placement import Need, Place, need, places
+from jukebox.sampling.placement import Need, Place, check_room, need, places
 from jukebox.sampling.plan import SongPlan, hop_tokens, plan_song
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
@@ -146,6 +146,7 @@ class Jukebox:
         """
         settings = self._settings.on(self.device, self.model.level(level).config)
         if self.device.type != "cuda":
+            check_room(level, self.need(level, slots), free_host_bytes())
             return make_engine(prepared(self._parts.prior(level), settings, self.device), slots, settings)
         if level not in self._places:  # nobody has told this process the plan
             self._place({each: self.need(each, slots) for each in self.model.levels})
@@ -190,9 +191,11 @@ class Jukebox:
 
     def need(self, level: int, slots: int) -> Need:
         """Memory that the prior of a level needs on the device, for so many windows at once."""
-        config = self.model.level(level).config
-        settings = self._settings.on(self.device, config)
-        return need(config, slots, settings.dtype(self.device), settings.bits, settings.caches(slots))
+        known = self.model.level(level)
+        settings = self._settings.on(self.device, known.config)
+        # Packed for a processor as they are stored.
+        bits = 16 if known.half and settings.engine in HOST else settings.bits
+        return need(known.config, slots, settings.dtype(self.device), bits, settings.caches(slots))
 
     def _at_best(self) -> AtBest | None:
         """The time of a step by the limits of the card; None where these are not known."""
@@ -346,8 +349,9 @@ class Jukebox:
             return {}
         context, alphabet = known.config.codes_context, known.words.alphabet
         hop = hop_tokens(request, self.model, top)
-        dtype = self._settings.on(self.device, known.config).dtype(self.device)
-        prior, found = self._parts.prior(top).to(self.device, dtype).eval(), {}
+        prior = prepared(self._parts.prior(top), self._settings.on(self.device, known.config), self.device)
+        prior.pack()
+        found = {}
         for item, tokens in items:
             weights = align(
                 prior,

@@ -29,6 +29,7 @@ def test_sizes_are_those_of_the_hyper_parameters() -> None:
     # A byte for each number and a scale in float32 for each output; half a byte, and two of 16 bits for each 128.
     assert need(config, 1, torch.bfloat16, 8).matrices == numbers + (2 + 4) * outputs + norms
     assert need(config, 1, torch.bfloat16, 4).matrices == numbers / 2 + numbers / 32 + 2 * outputs + norms
+    assert need(config, 1, torch.float32, 16).matrices == 2 * numbers + 4 * outputs + 2 * norms  # stored, not widened
     # Of a row, all columns, two rows, the prefix and a slot that nobody reads; then a start, and one at each position.
     slots, conditions = 102 + context + 204 + 448 + 1, 2 * width * (1 + context)
     assert whole.state == slots * 2 * inner * 2 + conditions

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jukebox.native.matrix import NativeMatrix
+from jukebox.nn import pages
 from jukebox.nn.linear import has_operator, prepared, prepared_product
 from jukebox.nn.replacing import replace_each
 
@@ -51,13 +52,9 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, *, half: bool, native: bool = False) -> None:
         super().__init__()
-        bias, weight = None if linear.bias is None else linear.bias.detach().clone(), linear.weight.detach()
-        self.in_features, self.out_features, self.bias, self.multiply = (
-            linear.in_features,
-            linear.out_features,
-            bias,
-            (NativeMatrix(weight, half=half) if native else (_half if half else _whole)(weight.contiguous())),
-        )
+        bias, weight = None if linear.bias is None else linear.bias.detach().float().clone(), linear.weight.detach()
+        self.in_features, self.out_features, self.bias = linear.in_features, linear.out_features, bias
+        self.multiply = NativeMatrix(weight, half=half) if native else (_half if half else _whole)(_widened(weight))
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
         """The same as that of the `nn.Linear` it was made from, but for the order of additions."""
@@ -65,22 +62,22 @@ class PackedLinear(nn.Module):
 
 
 def packed(linear: nn.Linear, *, native: bool = False) -> nn.Linear | PackedLinear:
-    """The map with its matrix packed, or as it is.
+    """The map with its matrix packed, or as it is, for inputs in float32.
 
     It is as it is where the processor or this build of PyTorch has no kernels for it, and where the matrix is elsewhere
-    or of another type.
+    or neither in float32 nor, as it may be stored, in half precision.
 
     Args:
         linear: the map.
         native: pack for the package's own library, which must be there (`native.library`).
     """
     weight = linear.weight
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+    if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float16):
         return linear
     # Some rows at a time: a copy of the whole in another type would be the peak of memory.
     half = native or _supported()
-    half = half and all(torch.equal(rows.half().float(), rows) for rows in weight.detach().split(256))
-    return PackedLinear(linear, half=half, native=native) if half or native or has_operator() else linear
+    half = half and all(torch.equal(rows.half().float(), rows.float()) for rows in weight.detach().split(256))
+    return PackedLinear(linear, half=half, native=native) if half or native or has_operator() else linear.float()
 
 
 def pack(module: nn.Module, *, native: bool = False) -> None:
@@ -119,6 +116,13 @@ def rows_are_alike() -> bool:
         if not all(torch.equal(each, found[0][:1].expand_as(each)) for each in found):
             return False
     return True
+
+
+def _widened(weight: Tensor) -> Tensor:
+    if weight.dtype == torch.float32:
+        return weight.contiguous()
+    # In pages of its own, which go back at once: among the packed matrices holes would be left, as large as these.
+    return pages.zeros(*weight.shape).copy_(weight)
 
 
 def _whole(weight: Tensor) -> Multiply:

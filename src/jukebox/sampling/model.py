@@ -23,6 +23,7 @@ class LevelModel:
         hop_fraction: usual for it.
         parallel_windows: parts that it is usually written in side by side; more than 1 is an approximation.
         forgiving: an unknown name counts as "unknown" instead of being refused.
+        half: whether its matrices are stored in half precision.
     """
 
     config: PriorConfig
@@ -31,6 +32,7 @@ class LevelModel:
     hop_fraction: float = 0.5
     parallel_windows: int = 1
     forgiving: bool = False
+    half: bool = False
 
     def song(self, labels: Labels) -> SongTokens:
         """The numbers of a song at this level; raises LabelError for unknown names unless it is forgiving."""

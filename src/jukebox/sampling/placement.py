@@ -41,12 +41,18 @@ class Need:
 
 
 @functools.lru_cache(maxsize=64)
-def need(config: PriorConfig, slots: int, dtype: torch.dtype, bits: Bits | None, cache_bits: CacheBits = 16) -> Need:
+def need(
+    config: PriorConfig, slots: int, dtype: torch.dtype, bits: Bits | Literal[16] | None, cache_bits: CacheBits = 16
+) -> Need:
     """What a prior needs in a type, with matrices in so many bits where given; nothing is allocated."""
     with unallocated():
         prior = Prior(config).to(dtype)
         state = prior.empty_state(slots)
-        prior.reduce(bits)
+        if bits != 16:
+            prior.reduce(bits)
+        else:
+            for linear in (each for each in prior.transformer.modules() if isinstance(each, nn.Linear)):
+                linear.weight.data = linear.weight.data.half()
     matrices = [_bytes(module) for module in prior.transformer.modules() if not list(module.children())]
     caches = sum(
         _cache_bytes(cache, cache_bits if letters != "X" else 16)
@@ -89,6 +95,16 @@ def places(needs: Mapping[int, Need], free_bytes: int) -> dict[int, Place]:
                 "--precision of fewer bits."
             )
     return found
+
+
+def check_room(level: int, need: Need, free_bytes: int | None) -> None:
+    """Raise DeviceError where the prior of a level with its slots is larger than what is free of a machine's memory."""
+    needed = need.weights + need.state
+    if free_bytes is not None and needed > free_bytes:
+        raise DeviceError(
+            f"The prior of level {level} needs {size_text(needed)} of memory, and {size_text(free_bytes)} are free: "
+            "close other programs, give fewer --slots, or name a smaller --model."
+        )
 
 
 def _bytes(module: nn.Module) -> int:
