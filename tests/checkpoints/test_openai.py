@@ -34,11 +34,6 @@ def test_recorded_files_come_back_bit_for_bit(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", cases.NAMES)
-def test_only_the_newer_serialisation_is_mapped(name):
-    assert openai.is_mapped(cases.golden_path(name)) == (name == "vqvae_zip_format")
-
-
-@pytest.mark.parametrize("name", cases.NAMES)
 def test_an_export_has_the_recorded_names_and_values(name, tmp_path):
     imported = cases.golden(name)
     path = tmp_path / "again.pth.tar"

@@ -1,7 +1,7 @@
 """The original's `.pth.tar` files (facts 6): read without executing anything, written so that the original reads them.
 
 Despite the name they are no tar archives but dictionaries written by `torch.save`, in the serialisation of 2020
-("legacy") or the newer zip. Zip files are memory-mapped; a legacy file is read into memory once.
+("legacy") or the newer zip. Both are memory-mapped (`legacy.py`).
 """
 
 import pickle
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from jukebox.checkpoints import files, layout, openai_config
+from jukebox.checkpoints import files, layout, legacy, openai_config
 from jukebox.checkpoints.names import (
     Rule,
     Table,
@@ -102,20 +102,17 @@ def write(
         torch.save(content, temporary, _use_new_zipfile_serialization=serialisation == "zip")
 
 
-def is_mapped(path: Path) -> bool:
-    """Whether reading a file maps it into memory; one in the serialisation of 2020 is read into memory as a whole."""
+def load_dictionary(path: Path) -> Mapping[str, Any]:
+    """The dictionary that `torch.save` wrote: tensors and plain values only, or it is refused."""
     try:
         with path.open("rb") as file:
-            return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+            is_zip = file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}); check the path.") from error
-
-
-def load_dictionary(path: Path) -> Mapping[str, Any]:
-    """The dictionary that `torch.save` wrote, with PyTorch's weights-only loader: tensors and plain values only."""
-    is_zip = is_mapped(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        # PyTorch's weights-only loader has the last word on what a legacy file is not to be.
+        content = None if is_zip else legacy.read(path)
+        content = content or torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         # PyTorch's text names the function; its advice to load the file anyway is not for our users.
         wanted = re.search(r"GLOBAL (\S+)", str(error))

@@ -10,9 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jukebox import presets
-from jukebox.checkpoints import openai
 from jukebox.checkpoints.codes import CodesFile, check_belongs, codebook_fingerprint, load_codes
-from jukebox.checkpoints.load import first_layers, locate
+from jukebox.checkpoints.load import first_layers
 from jukebox.errors import ConfigError, DataError, LabelError
 from jukebox.features.brought import bring_layers
 from jukebox.features.resample import resampled
@@ -248,11 +247,9 @@ class FeatureExtractor:
         config, dtype = self._known.config, _DTYPES[self.config.precision]
         needed, everything = needed_bytes(config, self.config.layers, dtype)
         keep = keeps_all(needed, everything, self.device)
-        layers = ", ".join(map(str, self.config.layers))
-        on_host = needed if self.device.type == "cpu" else 0
-        check_host(
-            on_host + _copied_bytes(self.model.name, self.level), f"Features of {self.model.name}, layers {layers},"
-        )
+        if self.device.type == "cpu":
+            layers = ", ".join(map(str, self.config.layers))
+            check_host(needed, f"Features of {self.model.name}, layers {layers},")
         prior = first_layers(self._parts.stored(self.level), max(self.config.layers))
         bring_layers(prior, self.device, dtype, keep=keep)
         return prior
@@ -295,11 +292,3 @@ def _published_total(model: SongModel, known: LevelModel) -> int:
     least = -(-grid.samples(labels.min_duration_s) // hop) * hop
     most = (grid.samples(labels.max_duration_s) - 1) // hop * hop
     return max(least, min(total, most))
-
-
-def _copied_bytes(model: str, level: int) -> int:
-    """What reading the file of a prior takes at once: nothing where it is memory-mapped."""
-    if model not in presets.RELEASED or Path(model).exists():
-        return 0
-    file = locate(model, f"prior_level_{level}")
-    return file.stat().st_size if file.is_file() and not openai.is_mapped(file) else 0
