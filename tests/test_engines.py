@@ -29,12 +29,15 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
     top, upsampler = priors.ENCODER, priors.UPSAMPLER
     monkeypatch.setattr(engines, "library", lambda: object())
     assert EngineSettings().on(CPU, top) == EngineSettings(engine="native", precision="float32")
-    assert EngineSettings(precision="int8").on(CPU, top).engine == "reference"
-    for engine in ("processor", "native"):
-        with pytest.raises(ConfigError, match=f"{engine} engine computes in float32 on a CPU, not in int8"):
-            EngineSettings(engine=engine, precision="int8").on(CPU, top)  # pyright: ignore
+    for precision, engine in (("int8", "native"), ("int4", "reference"), ("bfloat16", "reference")):
+        assert EngineSettings(precision=precision).on(CPU, top).engine == engine  # pyright: ignore
+    assert EngineSettings(precision="int4").on(CPU, upsampler) == EngineSettings(engine="native", precision="int8")
+    for engine, precision, known in (("processor", "int8", "float32"), ("native", "int4", "float32 or int8")):
+        with pytest.raises(ConfigError, match=f"{engine} engine computes in {known} on a CPU, not in {precision}"):
+            EngineSettings(engine=engine, precision=precision).on(CPU, top)  # pyright: ignore
     monkeypatch.setattr(engines, "library", lambda: None)
     assert EngineSettings().on(CPU, top) == EngineSettings(engine="processor", precision="float32")
+    assert EngineSettings(precision="int8").on(CPU, top).engine == "reference"
     with pytest.raises(ConfigError, match="needs a C compiler"):
         EngineSettings(engine="native").on(CPU, top)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
@@ -56,7 +59,12 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
     assert EngineSettings(precision="int4").on(GPU, upsampler).bits == 8
     for bits, precision in ((4, "int4"), (8, "int8")):  # a model's files say what is usual
         assert EngineSettings().on(GPU, replace(top, matrix_bits=bits)).precision == precision
+        monkeypatch.setattr(engines, "library", lambda: None)
         assert EngineSettings().on(CPU, replace(top, matrix_bits=bits)).precision == "float32"
+        monkeypatch.setattr(engines, "library", lambda: object())
+        assert EngineSettings().on(CPU, replace(top, matrix_bits=bits)).precision == (
+            "int8" if bits == 8 else "float32"
+        )
     decided = EngineSettings().on(GPU, top)
     assert (decided.caches(63), decided.caches(64)) == (16, 8)
     assert (decided.dtype(GPU), EngineSettings(precision="int8").dtype(CPU)) == (torch.bfloat16, torch.float32)

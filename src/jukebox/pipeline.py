@@ -194,7 +194,7 @@ class Jukebox:
         known = self.model.level(level)
         settings = self._settings.on(self.device, known.config)
         # Packed for a processor as they are stored.
-        bits = 16 if known.half and settings.engine in HOST else settings.bits
+        bits = settings.bits or (16 if known.half and settings.engine in HOST else None)
         return need(known.config, slots, settings.dtype(self.device), bits, settings.caches(slots))
 
     def _at_best(self) -> AtBest | None:

@@ -89,7 +89,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(
 def test_structures_are_those_of_c(tmp_path: Path) -> None:
     """Sizes and the places of last fields, as the compiler has them."""
     source = Path(module.__file__).parent / "step.c"
-    kinds = {"Matrix": (Matrix, "half"), "Layer": (Layer, "branch"), "Stack": (Stack, "recondition"),
+    kinds = {"Matrix": (Matrix, "kind"), "Layer": (Layer, "branch"), "Stack": (Stack, "recondition"),
              "Window": (Window, "choice")}  # fmt: skip
     told = "".join(
         f'printf("%zu %zu\\n", sizeof({name}), offsetof({name}, {field}));\n' for name, (_, field) in kinds.items()

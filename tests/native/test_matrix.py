@@ -7,6 +7,7 @@ import torch
 
 from jukebox.native.library import library
 from jukebox.native.matrix import NativeMatrix
+from jukebox.nn.quantised import rounded
 
 pytestmark = pytest.mark.skipif(library() is None, reason="there is no C compiler")
 
@@ -22,13 +23,18 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("kind", ["half", "whole", "bytes"])
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (7, 33), (64, 96), (300, 130)])
-def test_products(inputs: int, outputs: int, half: bool, threads: int) -> None:
+def test_products(inputs: int, outputs: int, kind: str, threads: int) -> None:
     random = torch.Generator().manual_seed(0)
     weight, bias = torch.randn(outputs, inputs, generator=random), torch.randn(outputs, generator=random)
-    weight = weight.half().float() if half else weight
-    matrix, vector = NativeMatrix(weight, half=half), torch.randn(1, inputs, generator=random)
+    vector = torch.randn(1, inputs, generator=random)
+    if kind == "bytes":
+        numbers, scale = rounded(weight)
+        matrix, weight = NativeMatrix(numbers, half=False, scale=scale), numbers * scale[:, None]
+    else:
+        weight = weight.half().float() if kind == "half" else weight
+        matrix = NativeMatrix(weight, half=kind == "half")
     first = matrix(vector, bias)
     for rows in (*range(1, 40), 200):
         x = torch.randn(rows, inputs, generator=random)

@@ -1,5 +1,6 @@
 """The steps in C are the prior's own steps, whatever its layers are and whatever the processor is."""
 
+import copy
 import platform
 from collections.abc import Iterator
 from dataclasses import replace
@@ -50,15 +51,18 @@ def windows(positions: list[int], previous: Tensor) -> list[Window]:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("numbers", ["half", "whole", "bytes"])
 @pytest.mark.parametrize("name", KINDS)
-def test_logits_are_those_of_the_prior(name: str, half: bool, target: str) -> None:
+def test_logits_are_those_of_the_prior(name: str, numbers: str, target: str) -> None:
     """Of two windows, the second of which has read a part at once, over whole windows; reading is stepping."""
     config = KINDS[name]
     prior = models.build(config)
-    if half:
+    if numbers == "half":
         for parameter in prior.parameters():
             parameter.copy_(parameter.half().float())
+    elif numbers == "bytes":
+        prior.reduce(8)
+    plain = copy.deepcopy(prior)
     prior.pack(native=True)
     assert NativeStep.fits(prior)
     conditions, codes = models.conditions(config, 2), models.codes(2)
@@ -66,7 +70,7 @@ def test_logits_are_those_of_the_prior(name: str, half: bool, target: str) -> No
     state, ahead = prior.new_state(conditions, 2), prior.layout.prefix + 5
     expected = []
     for position in range(tokens.shape[1]):
-        output = prior.extend(tokens[:, max(0, position - 1)][:, None], state)
+        output = plain.extend(tokens[:, max(0, position - 1)][:, None], state)
         state = output.state
         expected.append(output.logits[:, 0])
     step = NativeStep(prior, 3, 1)

@@ -76,9 +76,23 @@ static inline float sum_of(lanes values) {
 #endif
 }
 
-/* Weights as they are kept, in float32 or in half precision, which is widened: the same numbers. */
-static inline lanes widened(const void *from, int half) {
-    if (!half) return load((const float *)from);
+/* How weights are kept: in float32, in half precision, or as whole numbers of 8 bits. */
+enum { WHOLE, HALF, BYTES };
+
+/* Weights in float32: the same numbers. */
+static inline lanes widened(const void *from, int kind) {
+    if (kind == WHOLE) return load((const float *)from);
+    if (kind == BYTES) {
+#if defined(__AVX512F__)
+        return (lanes)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
+#elif defined(__AVX2__)
+        return (lanes)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from)));
+#else
+        lanes found;
+        for (int i = 0; i < LANES; i++) found[i] = ((const int8_t *)from)[i];
+        return found;
+#endif
+    }
 #if defined(__AVX512F__)
     return (lanes)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
 #elif defined(__AVX2__) && defined(__F16C__)

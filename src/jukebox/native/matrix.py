@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from jukebox.native.library import library
 from jukebox.native.structures import Matrix
+
+# As in lanes.h.
+_KINDS = {torch.float32: 0, torch.float16: 1, torch.int8: 2}
 
 # Rows that make a second thread worth waiting for, where PyTorch has more than one.
 _ROWS_OF_A_THREAD = 64
@@ -20,17 +23,22 @@ class NativeMatrix:
     """A packed matrix; called, it multiplies. A row is the same bits among any number of rows and threads.
 
     Args:
-        weight: [outputs, inputs], float32 on the CPU; not held.
+        weight: [outputs, inputs] on the CPU, whole numbers of 8 bits or any others; not held.
         half: whether all its numbers fit in half precision; they are kept so where the processor widens them itself.
+        scale: what whole numbers of each output are multiplied by.
     """
 
-    def __init__(self, weight: Float[Tensor, "outputs inputs"], *, half: bool) -> None:
+    def __init__(
+        self, weight: Shaped[Tensor, "outputs inputs"], *, half: bool, scale: Float[Tensor, " outputs"] | None = None
+    ) -> None:
         library_ = library()
         assert library_ is not None
         (self.outputs, self.inputs), width = weight.shape, library_.panel_width()
-        self.half, self._multiply = half and bool(library_.has_half()), library_.multiply_matrix
+        self._multiply, self._scale = library_.multiply_matrix, scale
+        kind = torch.float16 if half and library_.has_half() else torch.float32
+        assert (weight.dtype == torch.int8) == (scale is not None)
         panels = -(-self.outputs // width)
-        self.panels = torch.zeros(panels, self.inputs, width, dtype=torch.float16 if self.half else torch.float32)
+        self.panels = torch.zeros(panels, self.inputs, width, dtype=kind if scale is None else torch.int8)
         for panel, rows in zip(self.panels, weight.detach().split(width), strict=True):
             panel[:, : len(rows)] = rows.t()
 
@@ -43,8 +51,9 @@ class NativeMatrix:
         """
         return Matrix(
             panels=self.panels.data_ptr(), next=(after or self).panels.data_ptr(),
+            scale=None if self._scale is None else self._scale.data_ptr(),
             bias=None if bias is None else bias.data_ptr(),
-            inputs=self.inputs, outputs=self.outputs, half=self.half,
+            inputs=self.inputs, outputs=self.outputs, kind=_KINDS[self.panels.dtype],
         )  # fmt: skip
 
     def __call__(

@@ -23,8 +23,9 @@
 typedef struct {
     const void *panels; /* [outputs / PANEL, rounded up][inputs][PANEL], zeros beyond the last output */
     const void *next;   /* what is read after them */
+    const float *scale; /* [outputs], of each result before its bias; or none */
     const float *bias;  /* [outputs] or none */
-    int32_t inputs, outputs, half;
+    int32_t inputs, outputs, kind;
 } Matrix;
 
 typedef struct {
@@ -39,6 +40,7 @@ typedef struct {
 static __attribute__((noinline)) void put(const Matrix *m, const Rows *r, int row, int64_t column, float *results) {
     const int64_t left = m->outputs - column, count = left < PANEL ? left : PANEL;
     float *out = r->out + row * r->out_step + column;
+    for (int64_t i = 0; m->scale && i < count; i++) results[i] *= m->scale[column + i];
     for (int64_t i = 0; m->bias && i < count; i++) results[i] += m->bias[column + i];
     for (int64_t i = 0; r->added && i < count; i++) results[i] += r->added[row * r->out_step + column + i];
     for (int i = 0; r->gelu && i < PANEL; i += LANES) {
@@ -53,8 +55,8 @@ static __attribute__((noinline)) void put(const Matrix *m, const Rows *r, int ro
    memory comes while the processor multiplies. */
 static inline __attribute__((always_inline)) void multiply_panel(const Matrix *m, const Rows *r, int row, int64_t panel,
                                                                   int phase, int stride, const int rows,
-                                                                  const int half) {
-    const int64_t inputs = m->inputs, step = r->x_step, bytes = PANEL * (half ? 2 : 4);
+                                                                  const int kind) {
+    const int64_t inputs = m->inputs, step = r->x_step, bytes = PANEL * (kind == WHOLE ? 4 : kind == HALF ? 2 : 1);
     const char *weights = (const char *)m->panels + panel * inputs * bytes;
     const int last = (panel + 1) * PANEL >= m->outputs;
     const char *after = last ? (const char *)m->next : weights + inputs * bytes;
@@ -64,17 +66,19 @@ static inline __attribute__((always_inline)) void multiply_panel(const Matrix *m
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
         for (int j = 0; j < VECTORS; j++) sums[i][j] = all(0.0f);
-    int64_t next = phase;
+    /* Inputs that share a line. */
+    const int shared = bytes < 64 ? 64 / (int)bytes : 1;
+    int64_t next = (int64_t)phase * shared;
     for (int64_t k = 0; k < inputs; k++) {
         const char *from = weights + k * bytes;
         if (k == next) {
 #pragma GCC unroll 8
             for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(after + k * bytes + line, 0, 3);
-            next += stride;
+            next += (int64_t)stride * shared;
         }
         lanes w[VECTORS];
 #pragma GCC unroll 8
-        for (int j = 0; j < VECTORS; j++) w[j] = widened(from + j * bytes / VECTORS, half);
+        for (int j = 0; j < VECTORS; j++) w[j] = widened(from + j * bytes / VECTORS, kind);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
             const lanes value = all(x[i * step + k]);
@@ -92,10 +96,10 @@ static inline __attribute__((always_inline)) void multiply_panel(const Matrix *m
 }
 
 #define CASE(ROWS)                                                                                                     \
-    case ROWS: multiply_panel(m, r, row, panel, phase, stride, ROWS, half); break;
+    case ROWS: multiply_panel(m, r, row, panel, phase, stride, ROWS, kind); break;
 
 static inline __attribute__((always_inline)) void multiply_rows(const Matrix *m, const Rows *r, int row, int rows,
-                                                                int64_t panel, int phase, int stride, const int half) {
+                                                                int64_t panel, int phase, int stride, const int kind) {
     switch (rows) {
         CASE(1)
         CASE(2)
@@ -119,8 +123,9 @@ static void multiply(const Matrix *m, const Rows *r, int rows) {
     for (int64_t panel = 0; panel < panels; panel++)
         for (int part = 0; part < parts; part++) {
             const int from = (int)((int64_t)rows * part / parts), to = (int)((int64_t)rows * (part + 1) / parts);
-            if (m->half) multiply_rows(m, r, from, to - from, panel, part, parts, 1);
-            else multiply_rows(m, r, from, to - from, panel, part, parts, 0);
+            if (m->kind == WHOLE) multiply_rows(m, r, from, to - from, panel, part, parts, WHOLE);
+            else if (m->kind == HALF) multiply_rows(m, r, from, to - from, panel, part, parts, HALF);
+            else multiply_rows(m, r, from, to - from, panel, part, parts, BYTES);
         }
 }
 

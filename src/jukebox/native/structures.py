@@ -9,8 +9,8 @@ class Matrix(ctypes.Structure):
     """`Matrix` of product.h."""
 
     _fields_ = (
-        ("panels", _POINTER), ("next", _POINTER), ("bias", _POINTER),
-        ("inputs", _INT), ("outputs", _INT), ("half", _INT),
+        ("panels", _POINTER), ("next", _POINTER), ("scale", _POINTER), ("bias", _POINTER),
+        ("inputs", _INT), ("outputs", _INT), ("kind", _INT),
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 Where all numbers fit in half precision, as in the released files, they are kept so: the same values in half the memory
 traffic. FBGEMM widens them to float32 in registers; sums are in float32 as everywhere. Others are kept in float32 in
-the order in which oneDNN reads them, where that is the faster library (`nn.linear`).
+the order in which oneDNN reads them, where that is the faster library (`nn.linear`). The package's own library takes
+matrices in 8 bits too.
 """
 
 import warnings
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from jukebox.native.matrix import NativeMatrix
 from jukebox.nn import pages
 from jukebox.nn.linear import has_operator, prepared, prepared_product
+from jukebox.nn.quantised import Linear8
 from jukebox.nn.replacing import replace_each
 
 Rows = Float[Tensor, "*places inner"]
@@ -45,16 +47,20 @@ class PackedLinear(nn.Module):
     """A linear map like `nn.Linear`, for inference; its matrix is packed and has no gradient.
 
     Args:
-        linear: is not held, nor a file that it lies in.
+        linear: is not held, nor a file that it lies in; in 8 bits for the package's own library alone.
         half: whether all its numbers fit in half precision.
         native: whether the package's own library multiplies.
     """
 
-    def __init__(self, linear: nn.Linear, *, half: bool, native: bool = False) -> None:
+    def __init__(self, linear: nn.Linear | Linear8, *, half: bool, native: bool = False) -> None:
         super().__init__()
         bias, weight = None if linear.bias is None else linear.bias.detach().float().clone(), linear.weight.detach()
-        self.in_features, self.out_features, self.bias = linear.in_features, linear.out_features, bias
-        self.multiply = NativeMatrix(weight, half=half) if native else (_half if half else _whole)(_widened(weight))
+        (self.out_features, self.in_features), self.bias = weight.shape, bias
+        if native:
+            scale = linear.scale if isinstance(linear, Linear8) else None
+            self.multiply: Multiply = NativeMatrix(weight, half=half, scale=scale)
+        else:
+            self.multiply = (_half if half else _whole)(_widened(weight))
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
         """The same as that of the `nn.Linear` it was made from, but for the order of additions."""
@@ -83,6 +89,8 @@ def packed(linear: nn.Linear, *, native: bool = False) -> nn.Linear | PackedLine
 def pack(module: nn.Module, *, native: bool = False) -> None:
     """Replace every linear map below `module` by what `packed` makes of it; what was replaced is freed."""
     replace_each(module, nn.Linear, lambda linear: packed(linear, native=native))
+    if native:
+        replace_each(module, Linear8, lambda linear: PackedLinear(linear, half=False, native=True))
 
 
 def product_of(linear: nn.Module, *, bias: float = 1.0) -> Product:

@@ -80,9 +80,9 @@ class Linear8(Reduced):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        weight, scale = rounded(linear.weight.detach())
-        self.register_buffer("weight", weight)
-        self.register_buffer("scale", scale)
+        parts = [rounded(rows) for rows in _some(linear.weight.detach())]
+        for name, values in zip(("weight", *self.steps), zip(*parts, strict=True), strict=True):
+            self.register_buffer(name, torch.cat(values))
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
 
     def matrix(self) -> Matrix:
@@ -116,9 +116,7 @@ class Linear4(Reduced):
         if rounded is not None:
             found = _packed(rounded)
         else:
-            # Some outputs at a time: the search over ranges would be the peak of memory. Sizes alone are had at once.
-            weight = linear.weight.detach()
-            parts = [_packed(_nearest(rows)) for rows in weight.split(len(weight) if weight.is_meta else 256)]
+            parts = [_packed(_nearest(rows)) for rows in _some(linear.weight.detach())]
             found = tuple(torch.cat(values) for values in zip(*parts, strict=True))
         for name, values in zip(("weight", *self.steps), found, strict=True):
             self.register_buffer(name, values)
@@ -150,6 +148,11 @@ class RoundedPairs(nn.Module):
         own, pairs = found.tensor_split([found.shape[-1] - 2 * self.attention_width], -1)
         numbers, scale = rounded(pairs.unflatten(-1, (2 * self.heads, -1)))
         return torch.cat([own, (numbers * scale[..., None]).flatten(-2).to(found.dtype)], -1)
+
+
+def _some(weight: Matrix) -> tuple[Matrix, ...]:
+    """Some outputs at a time: what lies between would be the peak of memory. Sizes alone are had at once."""
+    return weight.split(max(1, len(weight)) if weight.is_meta else 256)
 
 
 def rounded(rows: Float[Tensor, "*rows inner"]) -> tuple[Int8[Tensor, "*rows inner"], Float[Tensor, "*rows"]]:

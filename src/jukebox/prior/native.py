@@ -17,6 +17,7 @@ from jukebox.native.matrix import NativeMatrix, share
 from jukebox.native.structures import Layer, Matrix, Norm, Stack, Window
 from jukebox.nn import pages
 from jukebox.nn.packed import PackedLinear
+from jukebox.nn.quantised import Linear8
 from jukebox.prior import transformer
 from jukebox.prior.attention import SelfAttention, turns
 from jukebox.prior.prior import Prior, PriorState
@@ -209,7 +210,7 @@ def _suits(linear: nn.Module) -> bool:
     """Whether a map can be packed for C, or is."""
     if isinstance(linear, PackedLinear):
         return isinstance(linear.multiply, NativeMatrix)
-    return isinstance(linear, nn.Linear)
+    return isinstance(linear, nn.Linear | Linear8)
 
 
 def _products(layer: transformer.Layer) -> list[nn.Module]:
