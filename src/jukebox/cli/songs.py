@@ -33,8 +33,8 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", "float32", "bfloat16", "int8", "int4"),
         default="auto",
-        help="of the priors' matrices (default: bfloat16 on a GPU, else float32, or that of the model's files where they "
-        "have 8 or 4 bits); int4 is for the top prior, on a GPU",
+        help="of the priors' matrices (default: bfloat16 on a GPU, else float32, or that of the model's files where it "
+        "is 8 or 4 bits); int4 is for the top prior, on a GPU",
     )
     parser.add_argument(
         "--engine",
