@@ -118,6 +118,9 @@ def test_4_bits_are_chosen_for_songs_and_kept(folder: Path, tmp_path: Path, caps
     found = run_without_plots(folder, "likelihood", tokens, "--model", packed, "--ngram-codes", 0)
     exact = measured["predictors"][0]["bits_per_token"]
     assert exact != found["predictors"][0]["bits_per_token"] == pytest.approx(exact, abs=0.05)
+    assert "cannot be measured in others" in refused(
+        capsys, "likelihood", tokens, "--model", packed, "--precision", "int8"
+    )
     words = ["--model", str(packed), "--seconds", "1", "--lowest-level", "2", "-o", str(tmp_path / "song")]
     assert main(["generate", *words]) == 0
 

@@ -21,6 +21,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
     import numpy as np
 
+    from jukebox.checkpoints.load import check_whole
     from jukebox.evaluation import plots
     from jukebox.evaluation.contrasts import evaluate_contrasts, lies
     from jukebox.evaluation.likelihood import evaluate_ngrams, evaluate_prior
@@ -28,6 +29,8 @@ def predict(arguments: argparse.Namespace) -> None:
 
     rungs = parse_rungs(arguments.precision) if arguments.precision is not None else ()
     prior, found, hop_s = _opened(arguments)
+    if rungs:
+        check_whole(prior.config, arguments.model, "measured in others")
     size, parts = prior.config.codebook_size, parts_of(arguments, prior)
     indices = range(min(arguments.windows, len(found.windows)))
     rows = evaluate_prior(prior, found.windows, indices, batch=arguments.batch, parts=parts, display=progress)
