@@ -291,7 +291,7 @@ class Jukebox:
             for level in self.plan(request).levels:
                 self._settings.on(self.device, self.model.level(level.level).config)
         if session is not None:
-            session.begin(request, self.fingerprint(request.lowest_level))
+            session.begin(request, self.fingerprint(request.lowest_level), self._settings.precision)
         plan = self.plan(request, session)
         with device_errors(session.folder if session is not None else None):
             self._make_room(plan, options)

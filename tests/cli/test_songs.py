@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from jukebox import presets
+from jukebox import pipeline, presets
 from jukebox.audio.io import probe, read, read_tags
 from jukebox.checkpoints.codes import load_codes
 from jukebox.cli.main import main
+from jukebox.engines import EngineSettings
 from jukebox.native.library import library
+from jukebox.prior.prior import Prior
+from jukebox.sampling.engine import Engine
 from jukebox.sampling.request import LevelSettings, SongRequest
-from jukebox.sampling.session import is_session
+from jukebox.sampling.session import Session, is_session
 from tests.commands import refused
 from tests.sampling import models
 
@@ -57,6 +60,29 @@ def test_a_song_its_repetition_its_upsampling_and_more_of_it(
     codes = load_codes(longer / "song.codes").codes
     assert codes[2][:17].tolist() == given[2].tolist()
     assert (len(codes[2]), len(codes[1])) == (24, 96)
+
+
+def test_what_was_begun_in_8_bits_goes_on_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed song and a longer one, neither of them told again."""
+    make, precisions = pipeline.make_engine, []
+
+    def noted(prior: Prior, slots: int, settings: EngineSettings) -> Engine:
+        precisions.append(settings.precision)
+        return make(prior, slots, settings)
+
+    monkeypatch.setattr(pipeline, "make_engine", noted)
+    whole, longer = tmp_path / "whole", tmp_path / "longer"
+    assert main(["generate", *MODEL, "--precision", "int8", "-o", str(whole)]) == 0
+    codes = (whole / "song.codes").read_bytes()
+    for path in [whole / "song.codes", *whole.glob("codes/*")]:  # as if nothing had been saved yet
+        path.unlink()
+    assert main(["continue", str(whole)]) == 0
+    assert (whole / "song.codes").read_bytes() == codes
+    assert main(["continue", str(whole), "--seconds", "0.07", "-o", str(longer), "--levels", "2"]) == 0
+    assert Session(longer).precision == "int8"
+    assert set(precisions) == {"int8"}
+    assert len(precisions) == 3 + 3 + 3
+    assert main(["continue", str(longer), "--precision", "float32"]) == 0
 
 
 def test_a_longer_take_is_that_of_a_longer_song(tmp_path: Path) -> None:

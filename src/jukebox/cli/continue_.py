@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     longer = arguments.seconds is not None or output is not None
     if longer and (arguments.seconds is None or output is None):
         raise ConfigError("A longer song needs both --seconds and --output; neither finishes the session itself.")
+    if arguments.precision == "auto":
+        arguments.precision = session.precision
     jukebox = load_jukebox(there.model, arguments)
     levels = jukebox.model.top + 1
     changes = sampling_fields(arguments, levels)

@@ -79,8 +79,13 @@ class Session:
     ) -> None:
         self._lock.release()
 
-    def begin(self, request: SongRequest, fingerprint: str) -> None:
+    def begin(self, request: SongRequest, fingerprint: str, precision: str = "auto") -> None:
         """Begin a session, or go on with the one that is there.
+
+        Args:
+            request: what is asked for.
+            fingerprint: of the model.
+            precision: that was asked for, which `precision` gives again.
 
         Raises:
             DataError: the folder holds a session of another request or model, or other files.
@@ -98,7 +103,12 @@ class Session:
             return
         if any(not path.name.startswith(".") for path in self.folder.iterdir()):
             raise DataError(f"{self.folder} is not empty and holds no session; choose a new folder.")
-        values = {"format": FORMAT, "model": fingerprint, "request": dataclasses.asdict(request)}
+        values = {
+            "format": FORMAT,
+            "model": fingerprint,
+            "precision": precision,
+            "request": dataclasses.asdict(request),
+        }
         for _ in range(2):  # there is a generation before from the beginning
             save_json(self.folder / SESSION, values)
         self._write_request(request)
@@ -116,6 +126,11 @@ class Session:
             return SongRequest.from_dict(values["request"])
         self.notes.append(f"{self.folder / SESSION} is lost; the song is taken from {REQUEST}.")
         return SongRequest.read(self.folder / REQUEST)
+
+    @property
+    def precision(self) -> str:
+        """That it was begun in: other numbers would write other codes from here on."""
+        return str((self._values() or {}).get("precision", "auto"))
 
     def check_model(self, fingerprint: str) -> None:
         """Raise DataError when the session was begun with other weights."""
