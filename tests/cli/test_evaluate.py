@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,11 @@ def test_4_bits_are_chosen_for_songs_and_kept(folder: Path, tmp_path: Path, caps
     assert main(["weights", "pack", str(model), "-o", str(packed), "--precision", "int4", "--codes", str(tokens)]) == 0
     assert "transformer.layers" in capsys.readouterr().out
     assert store.verify(packed / "top").config.matrix_bits == 4  # pyright: ignore
+    counts = []
+    for place in (model / "top", packed / "top"):
+        assert main(["weights", "info", str(place)]) == 0
+        counts.append(re.findall("parameters: ([0-9,]+) in", capsys.readouterr().out))
+    assert counts[0] == counts[1] != []
     found = run_without_plots(folder, "likelihood", tokens, "--model", packed, "--ngram-codes", 0)
     exact = measured["predictors"][0]["bits_per_token"]
     assert exact != found["predictors"][0]["bits_per_token"] == pytest.approx(exact, abs=0.05)

@@ -262,9 +262,21 @@ def _info(arguments: argparse.Namespace) -> None:
         dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in parameters.values())
         print(f"kind:       {name}")
         print(f"source:     {json.dumps(dict(part.source))}")
-        print(f"parameters: {sum(tensor.numel() for tensor in parameters.values()):,} in {len(parameters)} tensors")
+        print(f"parameters: {_numbers(part.config):,} in {len(parameters)} tensors")
         print(f"dtypes:     {', '.join(f'{count} {dtype}' for dtype, count in dtypes.items())}")
         print(f"config:     {part.config.to_json().strip()}")
+
+
+def _numbers(config: "ModelConfig") -> int:
+    """How many parameters a model has, in however many bits."""
+    import dataclasses
+    import math
+
+    from jukebox.checkpoints import layout
+    from jukebox.config import PriorConfig
+
+    whole = dataclasses.replace(config, matrix_bits=None) if isinstance(config, PriorConfig) else config
+    return sum(math.prod(shape) for name, shape in layout.shapes(whole).items() if ".ema_" not in name)
 
 
 def _verify(arguments: argparse.Namespace) -> None:
