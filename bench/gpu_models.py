@@ -125,7 +125,7 @@ def jukebox_of(setting: Setting, top: str, settings: EngineSettings) -> Jukebox:
     def stored(level: int) -> Imported:
         return Imported(config=configs[level], tensors=prior(level).state_dict(), source={})
 
-    parts = Parts(SongModel(top, vqvae, levels), prior, lambda level: "random", stored)
+    parts = Parts(SongModel(top, vqvae, levels), lambda level: "random", stored)
     return Jukebox(parts, setting.device, settings)
 
 

@@ -126,7 +126,7 @@ class Bench:
         return found
 
     def prior(self, level: int) -> Prior:
-        return self.parts.prior(level).to(self.device).eval()
+        return self.parts.prior(level).to(self.device, torch.float32)
 
     def engine(self, level: int, slots: int) -> Engine:
         return engine_for(self.prior(level), slots)

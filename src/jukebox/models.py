@@ -36,15 +36,20 @@ class Parts:
 
     Args:
         model: without the weights of its priors.
-        prior: the one of a level, in the types in which it is stored.
         checkpoint: a short name of the weights of a level.
-        stored: the tensors of a level as they are stored, of which `checkpoints.load.first_layers` makes a part.
+        stored: the tensors of the prior of a level as they are stored, of which `checkpoints.load.first_layers` makes a
+            part.
     """
 
     model: SongModel
-    prior: Callable[[int], Prior]
     checkpoint: Callable[[int], str]
     stored: Callable[[int], Imported]
+
+    def prior(self, level: int) -> Prior:
+        """The prior of a level, in the types in which it is stored."""
+        found = self.stored(level)
+        assert isinstance(found.config, PriorConfig)
+        return load.build_prior(found.config, found.tensors, None)
 
     def fingerprint(self, lowest_level: int = 0) -> str:
         """A short name of the codebooks, and of the configurations and weights of a level and those above it."""
@@ -122,7 +127,6 @@ def _tiny_random() -> Parts:
     vqvae = load.load_vqvae(load.TINY)
     return Parts(
         SongModel(presets.TINY_RANDOM, vqvae, levels, usual),
-        prior,
         lambda level: "random",
         lambda level: Imported(config=levels[level].config, tensors=prior(level).state_dict(), source={}),
     )
@@ -142,7 +146,6 @@ def _released(released: presets.ReleasedModel) -> Parts:
         )
     return Parts(
         SongModel(released.name, load.load_vqvae(released.name), levels),
-        lambda level: load.load_prior(released.name, level, dtype=None),
         lambda level: _glimpse(cache_folder() / released.files[1 + level].path),
         lambda level: load.find_prior(released.name, level),
     )
@@ -163,7 +166,6 @@ def _folder(path: Path, name: str) -> Parts:
     return Parts(
         # What is usual at a level is in the levels.
         SongModel(name, vqvae, levels, replace(usual, levels=(), parallel_windows=None)),
-        lambda level: load.load_prior(priors[level], level, dtype=None),
         lambda level: _digest(priors[level]),
         lambda level: load.find_prior(priors[level], level),
     )

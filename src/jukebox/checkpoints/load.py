@@ -39,14 +39,14 @@ def load_vqvae(model: str | Path) -> VQVAE:
     return build_vqvae(found.config, found.tensors)
 
 
-def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtype | None = torch.float32) -> Prior:
+def load_prior(model: str | Path, level: int | None = None, *, dtype: torch.dtype = torch.float32) -> Prior:
     """The prior of one level, in evaluation mode on the CPU; tensors of `dtype` are memory-mapped where possible.
 
     Args:
         model: a folder of ours (a prior, or one with several in it), a Hugging Face folder, a `.pth.tar` file of the
             original, "mini", or the name of a released model whose prior is in the cache.
         level: 0 is the finest; None for the coarsest there is.
-        dtype: of all parameters; released matrices are stored in half precision. None: as they are stored.
+        dtype: of all parameters; released matrices are stored in half precision.
 
     Raises:
         CheckpointError: there is no such file, name or level, or it is damaged or not a prior.

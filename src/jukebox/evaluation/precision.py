@@ -20,7 +20,7 @@ RUNGS = ("bfloat16", "int8", "int4", "calibrated4", "cache8")
 """Everything in bfloat16; matrices in 8 or 4 bits, or in 4 chosen for windows of training; keys and values in 8."""
 
 CALIBRATION_WINDOWS = 8
-"""As good as three times as many; two cost a third more (docs/gpu.md)."""
+"""As good as three times as many; two cost a third more (docs/decisions/0010)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from jukebox.prior.prior import Prior
+from jukebox.prior.transformer import layers_apart
 
 
 class BroughtLayer(nn.Module):
@@ -38,9 +39,8 @@ def bring_layers(prior: Prior, device: torch.device, dtype: torch.dtype, *, keep
         dtype: in which it will compute.
         keep: put all layers there at once; else each when its turn comes.
     """
-    layers = prior.transformer.layers
-    prior.transformer.layers = nn.ModuleList()
-    prior.to(device=device, dtype=dtype)
+    with layers_apart(prior.transformer) as layers:
+        prior.to(device=device, dtype=dtype)
     prior.transformer.layers = nn.ModuleList(
         layer.to(device=device, dtype=dtype) if keep else BroughtLayer(layer, dtype) for layer in layers
     )

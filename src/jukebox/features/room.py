@@ -1,11 +1,10 @@
 """How much memory features need, known before anything is loaded."""
 
 import torch
-from torch import nn
 
 from jukebox.config import PriorConfig
 from jukebox.errors import DeviceError
-from jukebox.nn.memory import free_host_bytes, size_text
+from jukebox.nn.memory import check_free, free_host_bytes, module_bytes, size_text
 from jukebox.nn.unallocated import unallocated
 from jukebox.prior.prior import Prior
 
@@ -27,19 +26,15 @@ def needed_bytes(config: PriorConfig, layers: tuple[int, ...], dtype: torch.dtyp
     stack = config.transformer
     with unallocated():
         prior = Prior(config, depth=max(layers)).to(dtype)
-    each = [_bytes(layer) for layer in prior.transformer.layers]
+    each = [module_bytes(layer) for layer in prior.transformer.layers]
     window = stack.context * stack.width * torch.float32.itemsize * (_ACTIVATIONS + len(layers))
-    return _bytes(prior) - sum(each) + max(each, default=0) + window + _OTHER_BYTES, sum(each)
+    return module_bytes(prior) - sum(each) + max(each, default=0) + window + _OTHER_BYTES, sum(each)
 
 
 def check_host(needed: int, what: str) -> None:
     """Raise DeviceError unless this machine has so much memory left; `what` begins the sentence."""
-    free = free_host_bytes()
-    if free is not None and needed > free:
-        raise DeviceError(
-            f"{what} need {size_text(needed)} of memory, and {size_text(free)} are free: close other programs, or ask "
-            "for fewer layers at once."
-        )
+    advice = "close other programs, or ask for fewer layers at once"
+    check_free(f"{what} need", needed, free_host_bytes(), advice)
 
 
 def keeps_all(needed: int, layers: int, device: torch.device) -> bool:
@@ -57,7 +52,3 @@ def keeps_all(needed: int, layers: int, device: torch.device) -> bool:
             "layers at once, or use --device cpu."
         )
     return needed + layers <= free
-
-
-def _bytes(module: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))

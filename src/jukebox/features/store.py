@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from jukebox.checkpoints.files import replacing
+from jukebox.checkpoints.lock import FolderLock
 from jukebox.data.journal import Journal
 from jukebox.errors import DataError
 from jukebox.features.recordings import Recording
@@ -32,28 +33,14 @@ class FeatureFolder:
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
-        from filelock import FileLock
-
         self.folder = folder
         self._description = {"format": FORMAT, "version": __version__, **json.loads(json.dumps(description))}
-        self._lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+        self._lock = FolderLock(folder, LOCK)
         self._journal = Journal(folder / RECORDINGS)
         self._done: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> "FeatureFolder":
-        from filelock import Timeout
-
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout as error:
-            raise DataError(
-                f"{self.folder} is in use by another process; wait for its end, or choose another folder."
-            ) from error
-        except OSError as error:
-            raise DataError(
-                f"{self.folder} cannot be written ({error.strerror or error}); choose another place."
-            ) from error
+        self._lock.acquire()
         try:
             self._open()
         except BaseException:

@@ -47,12 +47,12 @@ def calibrated(weight: Float[Tensor, "outer inner"], moments: Float[Tensor, "inn
     for first in range(0, inner, GROUP):
         last = min(first + GROUP, inner)
         grid = grid_of(left[first:last].t()[:, None])
-        low, step = grid.low[:, 0, 0], grid.step[:, 0, 0]
+        own = Grid(grid.low[:, 0, 0], grid.step[:, 0, 0])
         errors = left.new_empty(last - first, outer)
         for column in range(first, last):
             entries, error = left[column], errors[column - first]
-            numbers[column] = ((entries - low) / step).round().clamp(0, 15)
-            torch.div(entries - low - step * numbers[column], factor[column, column], out=error)
+            numbers[column] = own.numbers(entries)
+            torch.div(entries - own.values(numbers[column]), factor[column, column], out=error)
             left[column + 1 : last].addr_(factor[column, column + 1 : last], error, alpha=-1)
         left[last:].addmm_(factor[first:last, last:].t(), errors, alpha=-1)
         lows.append(grid.low)

@@ -31,17 +31,17 @@ Groups = Float[Tensor, "rows groups entries"]
 class Grid(NamedTuple):
     """The sixteen values of each group of a matrix, `low + step * number`, both as half precision has them.
 
-    low, step: [rows, groups, 1] in float32.
+    low, step: [rows, groups, 1] in float32, or as a column of entries has them, [rows].
     """
 
     low: Tensor
     step: Tensor
 
-    def numbers(self, groups: Groups) -> Groups:
+    def numbers(self, entries: Float[Tensor, "*places"]) -> Float[Tensor, "*places"]:
         """The nearest of the sixteen for each entry, 0 to 15."""
-        return ((groups - self.low) / self.step).round().clamp(0, 15)
+        return ((entries - self.low) / self.step).round().clamp(0, 15)
 
-    def values(self, numbers: Groups) -> Groups:
+    def values(self, numbers: Float[Tensor, "*places"]) -> Float[Tensor, "*places"]:
         """What numbers stand for."""
         return self.low + self.step * numbers
 

@@ -15,7 +15,7 @@ from jukebox.prior.conditions import Conditions
 from jukebox.prior.prior import Prior
 from jukebox.prior.span import Span
 from jukebox.prior.token_stack import all_positions, before
-from jukebox.prior.transformer import Layer
+from jukebox.prior.transformer import Layer, layers_apart
 
 Window = tuple[Int64[Tensor, "1 codes"], Conditions]
 
@@ -27,7 +27,7 @@ def calibrate(
 
     Args:
         prior: in whole numbers of any type, in evaluation mode, on the CPU: it may be larger than the device.
-        windows: of codes and conditions, as it will meet them; eight are enough (docs/gpu.md).
+        windows: of codes and conditions, as it will meet them; eight are enough (docs/decisions/0010).
         device: computes, one layer at a time.
         advance: is told of each layer that is done.
     """
@@ -40,12 +40,8 @@ def calibrate(
 
 @torch.no_grad()
 def _calibrated_layers(prior: Prior, windows: Iterable[Window], device: torch.device) -> Iterable[Layer]:
-    layers = cast(list[Layer], list(prior.transformer.layers))
-    for module in prior.children():
-        if module is not prior.transformer:
-            module.to(device, torch.float32)
-    for parameter in prior.parameters(recurse=False):
-        parameter.data = parameter.data.to(device, torch.float32)
+    with layers_apart(prior.transformer) as layers:
+        prior.to(device, torch.float32)
     hidden, lyrics = [], []
     for codes, conditions in windows:
         conditioning = prior.condition(conditions.to(device), 1)

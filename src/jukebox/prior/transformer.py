@@ -4,7 +4,8 @@ One code path serves a whole window, a chunk after a state and a step of one tok
 only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -290,6 +291,17 @@ class Transformer(nn.Module):
                     f"The attention of layer {index} is wanted, which is {letters!r}; "
                     "only layers D, L and X can show theirs."
                 )
+
+
+@contextmanager
+def layers_apart(transformer: Transformer) -> Iterator[list[Layer]]:
+    """The layers of a stack, which has none inside: what it is a part of is moved or converted without them."""
+    layers = transformer.layers
+    transformer.layers = nn.ModuleList()
+    try:
+        yield cast(list[Layer], list(layers))
+    finally:
+        transformer.layers = layers
 
 
 def _joined(parts: list[TransformerOutput]) -> TransformerOutput:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from jukebox.config import PriorConfig
 from jukebox.errors import DeviceError
-from jukebox.nn.memory import size_text
+from jukebox.nn.memory import check_free, module_bytes, size_text
 from jukebox.nn.quantised import Bits
 from jukebox.nn.unallocated import unallocated
 from jukebox.prior.prior import Prior
@@ -53,7 +53,7 @@ def need(
         else:
             for linear in (each for each in prior.transformer.modules() if isinstance(each, nn.Linear)):
                 linear.weight.data = linear.weight.data.half()
-    matrices = [_bytes(module) for module in prior.transformer.modules() if not list(module.children())]
+    matrices = [module_bytes(module) for module in prior.transformer.modules() if not list(module.children())]
     caches = sum(
         _cache_bytes(cache, cache_bits if letters != "X" else 16)
         for letters, layer in zip(config.transformer.layers, state.transformer.caches, strict=True)
@@ -61,7 +61,7 @@ def need(
     )
     conditions = [tensor for tensor in vars(state.conditioning).values() if tensor is not None]
     return Need(
-        weights=_bytes(prior),
+        weights=module_bytes(prior),
         matrices=sum(matrices),
         largest=max(matrices),
         state=caches + sum(tensor.nbytes for tensor in conditions),
@@ -99,17 +99,10 @@ def places(needs: Mapping[int, Need], free_bytes: int) -> dict[int, Place]:
 
 def check_room(level: int, need: Need, free_bytes: int | None) -> None:
     """Raise DeviceError where the prior of a level with its slots is larger than what is free of a machine's memory."""
-    needed = need.weights + need.state
-    if free_bytes is not None and needed > free_bytes:
-        raise DeviceError(
-            f"The prior of level {level} needs {size_text(needed)} of memory, and {size_text(free_bytes)} are free: "
-            "close other programs, give fewer --slots, or name a smaller --model."
-        )
-
-
-def _bytes(module: nn.Module) -> int:
-    tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
-    return sum(tensor.nbytes for tensor in tensors)
+    check_free(
+        f"The prior of level {level} needs", need.weights + need.state, free_bytes,
+        "close other programs, give fewer --slots, or name a smaller --model",
+    )  # fmt: skip
 
 
 def _cache_bytes(cache: Tensor, bits: CacheBits) -> int:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from jukebox.checkpoints.files import remove_unfinished, replacing
+from jukebox.checkpoints.lock import FolderLock
 from jukebox.errors import DataError
 from jukebox.sampling.checked import load_json, load_tensors, save_json, save_tensors
 from jukebox.sampling.plan import Beginning, LevelPlan
@@ -48,28 +49,14 @@ class Session:
     """
 
     def __init__(self, folder: Path, save_every_s: float = 3.0) -> None:
-        from filelock import FileLock
-
         self.folder = folder
         self.notes: list[str] = []
         self._interval_s = self._least_s = save_every_s
         self._due_s = time.monotonic() + save_every_s
-        self._lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+        self._lock = FolderLock(folder, LOCK)
 
     def __enter__(self) -> "Session":
-        from filelock import Timeout
-
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout as error:
-            raise DataError(
-                f"{self.folder} is in use by another process; wait for its end, or choose another folder."
-            ) from error
-        except OSError as error:
-            raise DataError(
-                f"{self.folder} cannot be written ({error.strerror or error}); choose another place."
-            ) from error
+        self._lock.acquire()
         for folder in (self.folder, self.folder / CODES, self.folder / PREVIEWS):
             remove_unfinished(folder)
         return self
