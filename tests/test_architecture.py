@@ -19,10 +19,11 @@ LAYERS = (
     ("vqvae", "prior"),
     ("checkpoints",),
     ("data", "sampling"),
-    ("models", "alignment", "engines"),
+    ("models", "alignment", "engines", "song"),
     ("features",),
     ("pipeline", "training", "evaluation"),
-    ("cli", "studio"),
+    ("studio",),
+    ("cli",),
 )
 # Inside the first layer there is an order too: presets are configurations, configurations raise errors.
 FIRST_LAYER_IMPORTS = {"config": {"errors"}, "presets": {"config", "errors"}}

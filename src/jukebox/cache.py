@@ -18,3 +18,8 @@ def cache_folder() -> Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "jukebox"
+
+
+def is_cached(path: str) -> bool:
+    """Whether a published file is there, by its path below the cache folder."""
+    return (cache_folder() / path).is_file()

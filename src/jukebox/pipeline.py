@@ -2,19 +2,16 @@
 
 import contextlib
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from jukebox import presets
 from jukebox.alignment.attention import align
 from jukebox.alignment.times import SungLyrics, sung_lyrics
-from jukebox.audio.io import Tags
 from jukebox.cache import cache_folder
-from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint, save_codes
 from jukebox.checkpoints.files import replacing
 from jukebox.engines import HOST, EngineSettings, copied, device_errors, make_engine, prepared
 from jukebox.errors import ConfigError
@@ -28,90 +25,18 @@ from jukebox.sampling.estimate import AtBest, estimate, plan_needs
 from jukebox.sampling.events import Event, Finished, Message, Saved
 from jukebox.sampling.generate import Options, generate, windows_at_once
 from jukebox.sampling.limits import read_limits, step_limit
-from jukebox.sampling.listening import write_sound
-from jukebox.sampling.model import SongModel
 from jukebox.sampling.placement import Need, Place, check_room, need, places
 from jukebox.sampling.plan import SongPlan, hop_tokens, plan_song
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
 from jukebox.sampling.shared import SharedEngine
-from jukebox.vqvae.streaming import decode_stream
+from jukebox.song import Song
 
 USUAL = EngineSettings()
 """Everything decided by the device."""
 
 # Free memory of a system that does not say.
 _FREE_BYTES = 1 << 32
-
-
-@dataclass(frozen=True)
-class Song:
-    """One take of a song: its codes by level, and what can be made of them.
-
-    Args:
-        name: of the take.
-        labels: that it was written from.
-        codes: of every level that was written or given.
-        seed: of its noise.
-        model: that wrote it.
-    """
-
-    name: str
-    labels: Labels
-    codes: dict[int, Tensor]
-    seed: int
-    model: SongModel
-
-    @property
-    def level(self) -> int:
-        """The finest level, which it is heard from."""
-        return min(self.codes)
-
-    @property
-    def duration_s(self) -> float:
-        """Its length."""
-        return self.model.grid.token_seconds(self.level, len(self.codes[self.level]))
-
-    def audio(self, level: int | None = None) -> Tensor:
-        """Its sound, [channels, samples] in float32 on the CPU, from the finest level or another."""
-        level = self.level if level is None else level
-        vqvae = self.model.vqvae
-        codes = self.codes[level].to(vqvae.vectors(level).device)
-        return torch.cat([sound.cpu() for sound in decode_stream(vqvae, [codes], level)], 1)
-
-    def write(self, path: str | Path) -> None:
-        """Write it into a file whose suffix names the format; codes for .codes, which `upsample` reads.
-
-        Raises:
-            AudioError: another suffix, or a file that cannot be written.
-        """
-        path = Path(path)
-        if path.suffix == ".codes":
-            save_codes(path, codes_file(self))
-            return
-        labels = self.labels
-        tags = Tags(
-            title=self.name,
-            artist=labels.artist,
-            genre=labels.genre,
-            lyrics=labels.lyrics,
-            model=self.model.name,
-            seed=self.seed,
-        )
-        write_sound(path, self.model, self.codes[self.level], self.level, tags)
-
-
-def codes_file(song: Song) -> CodesFile:
-    """The codes of a song as a file's content."""
-    grid = song.model.grid
-    header = CodesHeader(
-        fingerprint=codebook_fingerprint(song.model.vqvae),
-        model=song.model.name,
-        sample_rate=grid.sample_rate,
-        length_samples=min(len(codes) * grid.hops[level] for level, codes in song.codes.items()),
-        hops=grid.hops,
-    )
-    return CodesFile(header=header, codes={level: codes.to(torch.uint16) for level, codes in song.codes.items()})
 
 
 class Jukebox:
@@ -239,6 +164,24 @@ class Jukebox:
             return plan
         return plan_song(request, self.model, beginnings)
 
+    def begin(self, request: SongRequest, session: Session) -> SongPlan:
+        """Everything of `events` with a session but the work: what is wrong is said before anything is written.
+
+        Args:
+            request: what is asked for.
+            session: locked by the caller; it is begun, or gone on with where it holds a part of the same request.
+        """
+        if is_session(session.folder):
+            session.begin(request, self.fingerprint(request.lowest_level), self._settings.precision)
+            return self.plan(request, session)
+        beginnings = beginnings_of(request, self.model)
+        plan = plan_song(request, self.model, beginnings)
+        for level in plan.levels:
+            self._settings.on(self.device, self.model.level(level.level).config)
+        session.begin(request, self.fingerprint(request.lowest_level), self._settings.precision)
+        session.save_beginnings(beginnings)
+        return plan
+
     def generate(self, *songs: Labels, seconds: float | None = None, **settings: Any) -> Song:
         """One song, in memory; `settings` as in `SongRequest`.
 
@@ -286,13 +229,7 @@ class Jukebox:
             session: where it is saved; locked by the caller (`with session`), begun or to be gone on with.
             options: how the work is done.
         """
-        if session is not None and not is_session(session.folder):
-            # Whatever is wrong is said before anything is written.
-            for level in self.plan(request).levels:
-                self._settings.on(self.device, self.model.level(level.level).config)
-        if session is not None:
-            session.begin(request, self.fingerprint(request.lowest_level), self._settings.precision)
-        plan = self.plan(request, session)
+        plan = self.plan(request) if session is None else self.begin(request, session)
         with device_errors(session.folder if session is not None else None):
             self._make_room(plan, options)
             options = self._decided(plan, options or Options())

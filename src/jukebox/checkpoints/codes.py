@@ -20,7 +20,7 @@ from jukebox.checkpoints.files import replacing
 from jukebox.errors import DataError
 from jukebox.vqvae.vqvae import VQVAE
 
-FORMAT = "jukebox-codes-1"
+FORMAT, CODES_SUFFIX = "jukebox-codes-1", ".codes"
 
 
 @dataclass(frozen=True, kw_only=True)

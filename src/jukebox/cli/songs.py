@@ -28,6 +28,15 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     """How the work is done: nothing here changes what is asked for. Precision and engine change how it is rounded."""
     parser.add_argument("--format", choices=FORMATS, default="flac", help="of the songs (default: flac)")
     parser.add_argument("--slots", type=int, metavar="N", help="windows at once (default: all, up to 32)")
+    add_engine_options(parser)
+    parser.add_argument(
+        "--save-every", type=float, default=3.0, metavar="S", help="seconds from one save to the next (default 3)"
+    )
+    parser.add_argument("--no-previews", action="store_true", help="write no files to listen to on the way")
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """What computes codes, and how it is rounded."""
     parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
     parser.add_argument(
         "--precision",
@@ -43,10 +52,6 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
         help="what computes codes (default: the fastest that can be used; docs/gpu.md says what each of them is)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="use so many cores (default: all)")
-    parser.add_argument(
-        "--save-every", type=float, default=3.0, metavar="S", help="seconds from one save to the next (default 3)"
-    )
-    parser.add_argument("--no-previews", action="store_true", help="write no files to listen to on the way")
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:

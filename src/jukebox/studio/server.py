@@ -1,0 +1,70 @@
+"""Serves a studio until it is told to stop."""
+
+import secrets
+import socket
+import threading
+import webbrowser
+from types import FrameType
+
+import uvicorn
+
+from jukebox.errors import ConfigError
+from jukebox.studio.access import LOCAL
+from jukebox.studio.app import make_app
+from jukebox.studio.studio import Studio
+
+# Listeners are cut off so long after Ctrl-C; the song that is being written is saved in any case.
+_GRACE_S = 1
+
+
+def serve(studio: Studio, host: str, port: int, browser: bool) -> None:
+    """Serve a studio at an address, and print it; returns after Ctrl-C, when the song at hand is saved.
+
+    Args:
+        studio: what is served.
+        host, port: where; a host of a network needs the key that is printed, port 0 is any that is free.
+        browser: open the page.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    key = None if host in LOCAL else secrets.token_urlsafe(16)
+    listening = _listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):  # everywhere is no address to open
+        shown = socket.gethostname()
+    address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?key={key}" if key else "")
+    print(
+        f"{studio.shelf.folder}: {address}\nCtrl-C stops; a song that is being written can be gone on with.", flush=True
+    )
+    if browser:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    config = uvicorn.Config(
+        make_app(studio, key), log_level="warning", lifespan="on", timeout_graceful_shutdown=_GRACE_S
+    )
+    with listening:
+        _Server(config, studio).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Tells the studio of Ctrl-C at once, so that what is sent for as long as somebody listens ends."""
+
+    def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
+        super().__init__(config)
+        self._studio = studio
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._studio.closing = True
+        super().handle_exit(sig, frame)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{host} port {port} cannot be had ({reason}); choose another by --port.") from error
+    return listening

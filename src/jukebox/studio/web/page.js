@@ -1,0 +1,28 @@
+// Small things for the page.
+
+export const at = (id) => document.getElementById(id);
+
+// An element with properties and children; texts are texts, never HTML.
+export function make(kind, { dataset = {}, ...properties } = {}, ...children) {
+  const element = Object.assign(document.createElement(kind), properties);
+  Object.assign(element.dataset, dataset);
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+export function clock(seconds) {
+  if (!Number.isFinite(seconds)) return "";
+  const whole = Math.floor(seconds);
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const tail = `${String(whole % 60).padStart(2, "0")}`;
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
+}
+
+export const tenths = (seconds) => `${clock(seconds)}.${Math.floor((seconds * 10) % 10)}`;
+
+export const round = (value, digits = 2) => Number(value.toFixed(digits));
+
+export function show(element, text) {
+  element.hidden = !text;
+  element.textContent = text ?? "";
+}
