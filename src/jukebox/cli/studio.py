@@ -1,6 +1,7 @@
 """`jukebox studio`: songs in a browser: written, heard, compared, gone on with."""
 
 import argparse
+import contextlib
 import importlib.util
 from pathlib import Path
 
@@ -47,6 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     catalogue = Catalogue(tuple(arguments.model), arguments.device, settings)
     for name in arguments.model or catalogue.names[:1]:
         catalogue.offered(name)  # what cannot be loaded is said at once
-    studio = Studio(Shelf(arguments.folder), catalogue)
-    serve(studio, arguments.host, arguments.port, browser=not arguments.no_browser)
+    with contextlib.closing(Studio(Shelf(arguments.folder), catalogue)) as studio:
+        serve(studio, arguments.host, arguments.port, browser=not arguments.no_browser)
     return 0

@@ -258,7 +258,10 @@ export class Form {
 
   #chooseRecording() {
     const name = at("recordings").value;
-    if (name) this.#begins(null, { recording: name, start_s: 0, duration_s: null });
+    if (!name) return;
+    this.firstTake = 0;
+    this.#begins(null, { recording: name, start_s: 0, duration_s: null });
+    at("form-title").textContent = `Begins with ${name}`;
   }
 
   async #upload(file) {

@@ -96,7 +96,7 @@ function drawSong(there, heard) {
 
 function drawTakes(there, heard) {
   at("takes").replaceChildren(
-    ...there.takes.map((each, index) => {
+    ...there.takes.map((each) => {
       const star = make(
         "button",
         { className: "star", title: "A take that you like", onclick: () => attempt(() => deed(there.name, "note", { starred: { [each.name]: !each.starred } })) },
@@ -104,7 +104,7 @@ function drawTakes(there, heard) {
       );
       star.setAttribute("aria-pressed", String(each.starred));
       star.setAttribute("aria-label", `Star ${each.name}`);
-      const label = there.takes.length > 1 ? `Take ${index + 1}` : "The take";
+      const label = there.takes.length > 1 ? `Take ${each.take}` : "The take";
       const button = make("button", { onclick: () => choose(there.name, each.name), title: each.name }, label);
       button.setAttribute("role", "tab");
       button.setAttribute("aria-selected", String(each === heard));
@@ -175,12 +175,12 @@ for (const event of ["play", "pause", "ended"])
 
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, textarea, select, button")) return;
-  const takes = song()?.takes ?? [];
+  const wanted = song()?.takes.find((each) => String(each.take) === event.key);
   if (event.key === " ") {
     event.preventDefault();
     player.toggle();
-  } else if (/^[1-9]$/.test(event.key) && takes[event.key - 1]) {
-    choose(chosen.song, takes[event.key - 1].name);
+  } else if (wanted) {
+    choose(chosen.song, wanted.name);
   }
 });
 

@@ -1,0 +1,242 @@
+"""The studio over HTTP: what it writes is what the command writes, and nobody reaches anything but its shelf."""
+
+import io
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+from starlette.testclient import TestClient
+
+from jukebox.audio.io import read, write
+from jukebox.sampling.request import SongRequest
+from jukebox.studio.app import make_app
+from jukebox.studio.catalogue import Catalogue
+from jukebox.studio.shelf import Shelf
+from jukebox.studio.studio import Studio
+from tests.studio.conftest import REQUEST, wait
+
+
+def begun(client: TestClient, name: str = "hymn", **changes: Any) -> str:
+    answer = client.post("/api/songs", json={"request": REQUEST | changes, "name": name})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["name"]
+
+
+def refused(client: TestClient, **changes: Any) -> str:
+    before = client.get("/api/state").json()["songs"]
+    answer = client.post("/api/songs", json={"request": REQUEST | changes, "name": "hymn"})
+    assert answer.status_code == 400
+    state = client.get("/api/state").json()
+    assert state["songs"] == before
+    return answer.json()["error"]
+
+
+def song(client: TestClient, name: str) -> dict[str, Any]:
+    return next(each for each in client.get("/api/state").json()["songs"] if each["name"] == name)
+
+
+def codes(folder: Path) -> bytes:
+    return next(folder.glob("*.codes")).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def alone(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The song as the command writes it."""
+    folder = tmp_path_factory.mktemp("alone") / "song"
+    for _ in catalogue.jukebox("tiny-random").write_session(folder, SongRequest.from_dict(REQUEST)):
+        pass
+    return folder
+
+
+def test_a_song_has_the_bytes_of_the_command(client: TestClient, studio: Studio, alone: Path) -> None:
+    name = begun(client)
+    wait(lambda: song(client, name)["finished"])
+    found = song(client, name)
+    assert codes(studio.shelf.folder / name) == codes(alone)
+    assert (studio.shelf.folder / name / "song.flac").read_bytes() == (alone / "song.flac").read_bytes()
+    (take,) = found["takes"]
+    for file in (*take["files"], *take["sounds"].values()):
+        assert client.get(f"/files/{file}").status_code == 200
+    part = client.get(f"/files/{take['sounds']['0']}", headers={"range": "bytes=0-9"})
+    assert (part.status_code, len(part.content)) == (206, 10)  # a player seeks
+
+
+def test_a_song_that_is_stopped_goes_on_to_the_same_bytes(client: TestClient, studio: Studio) -> None:
+    name = begun(client, seconds=0.6)
+    wait(lambda: studio.worker.state()["levels"])
+    client.post(f"/api/songs/{name}/stop", json={})
+    wait(lambda: not studio.worker.busy())
+    assert not song(client, name)["finished"]
+    client.post(f"/api/songs/{name}/go-on", json={})
+    wait(lambda: song(client, name)["finished"])
+    whole = begun(client, seconds=0.6)
+    wait(lambda: song(client, whole)["finished"])
+    assert codes(studio.shelf.folder / name) == codes(studio.shelf.folder / whole)
+
+
+def test_what_waits_can_be_stopped_and_the_rest_is_written(client: TestClient, studio: Studio) -> None:
+    names = [begun(client, seed=seed) for seed in range(3)]
+    assert names == ["hymn", "hymn_2", "hymn_3"]
+    client.post(f"/api/songs/{names[1]}/stop", json={})
+    refusal = client.post(f"/api/songs/{names[2]}/remove", json={})
+    wait(lambda: not studio.worker.busy())
+    assert [song(client, name)["finished"] for name in names] == [True, False, True]
+    assert refusal.status_code == 400
+    assert "stop it first" in refusal.json()["error"]
+
+
+def test_songs_go_on_from_takes_of_the_shelf(client: TestClient, studio: Studio) -> None:
+    sketch = begun(client, takes=2, lowest_level=2)
+    wait(lambda: song(client, sketch)["finished"])
+    given = {"source": sketch, "item": "song_take_1"}
+    longer = begun(client, "longer", seconds=0.2, given=given | {"duration_s": 0.05}, lowest_level=2)
+    finer = begun(client, "finer", seconds=None, given=given | {"levels": [2]}, first_take=1)
+    wait(lambda: not studio.worker.busy())
+    assert studio.worker.state()["problems"] == {}
+    assert [song(client, name)["parent"] for name in (longer, finer)] == [sketch, sketch]
+    assert song(client, finer)["finished"]
+    whole = begun(client, "whole", first_take=1)  # the same noise: as if it had been written at once
+    wait(lambda: song(client, whole)["finished"])
+    assert codes(studio.shelf.folder / finer) == codes(studio.shelf.folder / whole)
+
+
+def test_a_take_is_heard_while_it_is_written(client: TestClient, studio: Studio) -> None:
+    heard = list[bytes]()
+
+    def hear() -> None:
+        wait(lambda: studio.worker.live("hymn", "song") is not None)
+        heard.append(client.get("/live/hymn/song").content)
+
+    listener = threading.Thread(target=hear)
+    listener.start()
+    name = begun(client, seconds=0.6)
+    listener.join()
+    wait(lambda: song(client, name)["finished"])
+    live, rate = soundfile.read(io.BytesIO(heard[0]), dtype="float32", always_2d=True)
+    file = read(studio.shelf.folder / name / "song.flac", sample_rate=rate)
+    torch.testing.assert_close(torch.from_numpy(live).T, file, atol=2 / 32768, rtol=1e-4)
+    assert client.get(f"/live/{name}/song").status_code == 404
+
+
+def test_recordings_are_what_songs_begin_with(client: TestClient, studio: Studio, tmp_path: Path) -> None:
+    write(tmp_path / "intro.wav", 0.3 * torch.randn(1, 22050).clamp(-1, 1), 22050)
+    sound = (tmp_path / "intro.wav").read_bytes()
+    assert client.put("/api/recordings/my intro.WAV", content=sound).json() == {
+        "name": "my intro.wav", "duration_s": 1.0
+    }  # fmt: skip
+    assert client.put("/api/recordings/my intro.wav", content=sound).json()["name"] == "my intro_2.wav"
+    refusal = client.put("/api/recordings/words.wav", content=b"la la la")
+    assert refusal.status_code == 400
+    assert "words.wav" in refusal.json()["error"]
+    assert [each["name"] for each in client.get("/api/recordings").json()] == ["my intro.wav", "my intro_2.wav"]
+    name = begun(client, prime={"recording": "my intro.wav", "duration_s": 0.05})
+    wait(lambda: song(client, name)["finished"])
+    for outside in ("../hymn/song.flac", "/etc/passwd", ".hidden", "", "none.wav"):
+        assert "no recording" in refused(client, prime={"recording": outside})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"songs": [{"artist": "nobdy"}]}, "'nobdy'"),
+        ({"seconds": -1}, "above 0"),
+        ({"seconds": None}, "a length"),
+        ({"takes": "many"}, "expected int"),
+        ({"tempo": 3}, "no field 'tempo'"),
+        ({"model": "/etc"}, "not offered"),
+        ({"given": {"source": "none"}}, "no song 'none'"),
+        ({"given": {"source": ".."}}, "no song '..'"),
+        ({"given": 3}, "expected an object"),
+    ],
+)
+def test_a_wrong_request_is_a_sentence_and_writes_nothing(client: TestClient, changes: Any, sentence: str) -> None:
+    assert sentence in refused(client, **changes)
+
+
+def test_what_is_no_request_is_a_sentence(client: TestClient) -> None:
+    for body in ("la", "[]", '{"request": 3}', '{"request": {}, "name": 3}', "{}"):
+        answer = client.post("/api/songs", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, body
+        assert answer.json()["error"].endswith(".")
+    assert client.post("/api/songs/none/go-on", json={}).status_code == 400
+    assert client.post("/api/songs/none/sing", json={}).status_code == 400
+
+
+def test_only_files_of_songs_are_given_away(client: TestClient, studio: Studio, tmp_path: Path) -> None:
+    name = begun(client)
+    wait(lambda: song(client, name)["finished"])
+    (tmp_path / "secret.json").write_text("{}")
+    (studio.shelf.folder / "link.json").symlink_to(tmp_path / "secret.json")
+    for path in ("../secret.json", "%2e%2e/secret.json", "link.json", f"{name}/.lock", f"{name}/codes", name, ""):
+        assert client.get(f"/files/{path}").status_code == 404, path
+
+
+def test_titles_stars_and_removed_songs(client: TestClient, studio: Studio) -> None:
+    name = begun(client)
+    wait(lambda: not studio.worker.busy())
+    client.post(f"/api/songs/{name}/note", json={"title": "Mine", "starred": {"song": True}})
+    found = song(client, name)
+    assert (found["title"], found["takes"][0]["starred"]) == ("Mine", True)
+    client.post(f"/api/songs/{name}/remove", json={})
+    assert client.get("/api/state").json()["removed"] == [name]
+    client.post(f"/api/songs/{name}/restore", json={})
+    assert song(client, name) == found
+
+
+def test_a_form_is_told_what_a_model_knows(client: TestClient) -> None:
+    model = client.get("/api/model", params={"model": "tiny-random"}).json()
+    assert [level["level"] for level in model["levels"]] == [2, 1, 0]
+    assert model["sings"]
+    assert client.get("/api/names/artists", params={"model": "tiny-random", "text": "body"}).json()
+    assert client.get("/api/names/voices", params={"model": "tiny-random"}).status_code == 400
+    assert client.get("/api/model", params={"model": "/etc"}).status_code == 400
+    read_as = client.post("/api/lyrics", json={"model": "tiny-random", "lyrics": "la ☃"}).json()["lyrics"]
+    assert "☃" not in read_as
+    assert "level" in client.post("/api/estimate", json={"request": REQUEST}).json()
+
+
+def test_what_goes_wrong_in_a_song_is_said_and_the_next_is_written(client: TestClient, studio: Studio) -> None:
+    first = begun(client, seconds=0.6)
+    wait(lambda: studio.worker.state()["levels"])
+    client.post(f"/api/songs/{first}/stop", json={})
+    wait(lambda: not studio.worker.busy())
+    for file in (studio.shelf.folder / first).glob("session*.json"):
+        values = json.loads(file.read_text())
+        file.write_text(json.dumps(values | {"sha256": "other"}))
+    (studio.shelf.folder / first / "request.yaml").write_text("model: none\nseconds: 1\n")
+    client.post(f"/api/songs/{first}/go-on", json={})
+    second = begun(client)
+    wait(lambda: song(client, second)["finished"])
+    problem = client.get("/api/state").json()["work"]["problems"][first]
+    assert "none" in problem
+
+
+def test_pages_of_other_sites_change_nothing(client: TestClient) -> None:
+    body = {"request": REQUEST, "name": "hymn"}
+    assert client.get("/api/state", headers={"host": "evil.example:4410"}).status_code == 403
+    assert client.post("/api/songs", json=body, headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.put("/api/recordings/a.wav", content=b"", headers={"origin": "null"}).status_code == 403
+    plain = client.post("/api/songs", content=json.dumps(body), headers={"content-type": "text/plain"})
+    assert plain.status_code == 403
+    assert client.post("/api/songs/hymn/stop", json={}, headers={"origin": "http://localhost"}).status_code == 200
+    assert client.get("/api/state").json()["songs"] == []
+
+
+def test_a_network_needs_the_key(tmp_path: Path, catalogue: Catalogue) -> None:
+    studio = Studio(Shelf(tmp_path), catalogue)
+    with TestClient(make_app(studio, "secret"), base_url="http://10.0.0.7:4410") as stranger:
+        assert stranger.get("/api/state").status_code == 403
+        assert stranger.get("/?key=wrong").status_code == 403
+        assert stranger.get("/?key=secret").status_code == 200
+        assert stranger.get("/api/state").status_code == 200  # the browser has a cookie now
+
+
+def test_the_page_has_everything_that_it_names(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    for name in ("studio.css", "studio.js", "form.js", "player.js", "vendor/wavesurfer.esm.js", "vendor/LICENSE"):
+        assert client.get(f"/web/{name}").status_code == 200

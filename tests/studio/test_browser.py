@@ -1,0 +1,80 @@
+"""The page in a browser: a person writes, hears, compares and goes on. Skipped where there is no browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_studio import serving
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+
+DONE = "document.querySelector('#facts').textContent.startsWith('finished')"
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Any]:
+    with serving(tmp_path / "studio") as (_, address), playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        )
+        opened, problems = browser.new_page(), list[str]()
+        opened.set_default_timeout(60_000)
+        opened.on("pageerror", lambda error: problems.append(str(error)))
+        opened.goto(address)
+        opened.wait_for_function("document.getElementById('artist').value != ''")
+        yield opened
+        browser.close()
+    assert problems == []
+
+
+def test_a_person_writes_hears_and_goes_on(page: Any) -> None:
+    page.select_option("#model", "tiny-random")
+    page.fill("#seconds", "0.8")
+    page.fill("#takes-wanted", "2")
+    page.select_option("#lowest", "2")
+    page.click("#write")
+    page.wait_for_function(DONE)
+    # Two takes of a sketch: the second is heard, liked, and gone on with from a part of it.
+    page.keyboard.press("Escape")
+    page.click("#takes .take:nth-child(2) button")
+    page.click("#takes .take:nth-child(2) .star")
+    page.wait_for_selector("#takes .take:nth-child(2) .star[aria-pressed=true]")
+    page.click("#play")
+    page.wait_for_function("!document.querySelector('#time').textContent.startsWith('0:00.0')")
+    box = page.locator("#wave").bounding_box()
+    page.mouse.move(box["x"] + 10, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40, steps=8)
+    page.mouse.up()
+    assert "Part" in page.inner_text("#part")
+    page.click("#longer")
+    page.wait_for_function("document.querySelector('#form-title').textContent.startsWith('Goes on from')")
+    assert 0.3 < float(page.input_value("#end")) < 0.5
+    page.fill("#seconds", "1")
+    page.click("#write")
+    page.wait_for_function("document.querySelectorAll('#tree ul li').length == 1")  # below its parent
+    page.wait_for_function(DONE)
+    page.click("#finer")
+    page.wait_for_function("document.querySelector('#form-title').textContent.startsWith('Finer')")
+    page.click("#write")
+    page.wait_for_function("document.querySelectorAll('#tree ul ul li').length == 1")
+    page.wait_for_function(DONE)
+    assert page.locator("#level option").all_inner_texts() == ["level 0", "level 1"]
+    page.click("#remove")
+    page.click("#removed summary")
+    page.click("#removed button")
+    page.wait_for_selector("#removed", state="hidden")
+
+
+def test_a_mistake_is_a_sentence_at_the_form(page: Any) -> None:
+    with page.expect_response("**/api/songs"):
+        page.fill("#artist", "nobdy at all")
+        page.click("#write")
+    page.wait_for_selector("#form-problem:not([hidden])")
+    assert "nobdy at all" in page.inner_text("#form-problem")
+    assert page.locator("#tree li").count() == 0

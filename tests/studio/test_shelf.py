@@ -1,0 +1,140 @@
+"""The shelf is what is on the disk: sessions of any origin, whole or damaged, and nothing of it is ever deleted."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jukebox.errors import ConfigError, DataError
+from jukebox.sampling.request import Given, SongRequest
+from jukebox.sampling.session import Session
+from jukebox.studio.shelf import NOTES, Shelf, plain
+
+REQUEST = SongRequest(model="tiny-random", seconds=1.0, takes=2, seed=5)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "songs")
+
+
+def begin(folder: Path, request: SongRequest = REQUEST) -> None:
+    """A session as a command begins it."""
+    with Session(folder) as session:
+        session.begin(request, "model")
+
+
+def finish(folder: Path, request: SongRequest) -> None:
+    for _, _, name in request.item_names():
+        for suffix in (".flac", ".codes"):
+            (folder / f"{name}{suffix}").write_bytes(b"sound")
+
+
+def test_a_session_of_a_command_is_a_song_with_its_takes(shelf: Shelf) -> None:
+    begin(shelf.folder / "hymn")
+    (shelf.folder / "no session").mkdir()
+    (song,) = shelf.songs()
+    assert (song.name, song.title, song.request, song.problem) == ("hymn", "hymn", REQUEST, None)
+    assert [take.name for take in song.takes] == ["song_take_0", "song_take_1"]
+    assert not song.finished
+    (shelf.folder / "hymn/previews").mkdir()
+    (shelf.folder / "hymn/previews/song_take_1.level_2.flac").write_bytes(b"sound")
+    take = shelf.songs()[0].takes[1]
+    assert {level: url.split("?")[0] for level, url in take.sounds.items()} == {
+        2: "hymn/previews/song_take_1.level_2.flac"
+    }
+    assert not take.finished
+    finish(shelf.folder / "hymn", REQUEST)
+    song = shelf.songs()[0]
+    assert song.finished
+    assert [url.split("?")[0] for url in song.takes[1].files] == ["hymn/song_take_1.flac", "hymn/song_take_1.codes"]
+    assert song.takes[1].sounds.keys() == {0, 2}
+    assert json.dumps(plain(song))
+
+
+def test_a_song_is_below_the_one_that_it_goes_on_from_wherever_the_shelf_is(shelf: Shelf, tmp_path: Path) -> None:
+    begin(shelf.folder / "first")
+    given = Given(source=str(shelf.folder / "first"), item="song_take_1")
+    begin(shelf.folder / "second", replace(REQUEST, given=given))
+    begin(shelf.folder / "third", replace(REQUEST, given=Given(source=str(tmp_path / "elsewhere.codes"))))
+    moved = Shelf(shelf.folder.rename(tmp_path / "moved"))
+    parents = {song.name: (song.parent, song.parent_take) for song in moved.songs()}
+    assert parents == {"first": (None, None), "second": ("first", "song_take_1"), "third": (None, None)}
+
+
+def test_a_damaged_session_is_said_and_hides_no_other(shelf: Shelf) -> None:
+    for name in ("sound", "damaged", "half"):
+        begin(shelf.folder / name)
+    for file in ("session.json", "session.previous.json", "request.yaml"):
+        (shelf.folder / "damaged" / file).write_text("}")
+    for file in ("session.json", "session.previous.json"):  # request.yaml is enough
+        (shelf.folder / "half" / file).unlink()
+    songs = {song.name: song for song in shelf.songs()}
+    assert songs["sound"].request == songs["half"].request == REQUEST
+    assert songs["damaged"].request is None
+    assert songs["damaged"].problem is not None
+    assert songs["damaged"].takes == ()
+
+
+def test_a_request_is_read_again_when_it_is_another(shelf: Shelf) -> None:
+    begin(shelf.folder / "hymn")
+    assert shelf.songs()[0].request == REQUEST
+    shutil.rmtree(shelf.folder / "hymn")
+    begin(shelf.folder / "hymn", replace(REQUEST, seed=6))
+    assert shelf.songs()[0].request == replace(REQUEST, seed=6)
+
+
+def test_what_is_removed_can_be_put_back_and_its_name_stays_taken(shelf: Shelf) -> None:
+    begin(shelf.folder / "hymn")
+    files = {path: path.read_bytes() for path in (shelf.folder / "hymn").rglob("*") if path.is_file()}
+    shelf.remove("hymn")
+    assert shelf.songs() == []
+    assert shelf.removed() == ["hymn"]
+    assert shelf.new_path("hymn").name == "hymn_2"
+    shelf.restore("hymn")
+    assert shelf.removed() == []
+    assert {path: path.read_bytes() for path in files} == files
+    for deed in (shelf.restore, shelf.remove, shelf.path):
+        with pytest.raises(ConfigError, match="waltz"):
+            deed("waltz")
+
+
+def test_notes_stay_and_damaged_ones_are_no_loss(shelf: Shelf) -> None:
+    begin(shelf.folder / "hymn")
+    shelf.note("hymn", title="  A  hymn ")
+    shelf.note("hymn", starred={"song_take_0": True, "song_take_1": True})
+    shelf.note("hymn", starred={"song_take_0": False})
+    song = Shelf(shelf.folder).songs()[0]
+    assert song.title == "A hymn"
+    assert [take.starred for take in song.takes] == [False, True]
+    for damage in ("}", "[]", '{"title": 3, "starred": 4}', '{"starred": [3]}'):
+        (shelf.folder / "hymn" / NOTES).write_text(damage)
+        song = shelf.songs()[0]
+        assert (song.title, [take.starred for take in song.takes]) == ("hymn", [False, False])
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("hymn", "hymn_2"),
+        ("HYMN", "HYMN_2"),
+        ("../../etc", "etc"),
+        ("", "song"),
+        (" / ", "sound"),
+        (".hidden", "hidden"),
+        ("größer, ja!", "größer ja"),
+        ("x" * 99, "x" * 60),
+    ],
+)
+def test_any_name_is_a_folder_of_the_shelf(shelf: Shelf, asked: str, name: str) -> None:
+    begin(shelf.folder / "hymn")
+    path = shelf.new_path(asked)
+    assert (path.parent, path.name) == (shelf.folder, name)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="choose another folder"):
+        Shelf(tmp_path / "file")
