@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             runs = arguments.work / "runs"
             if not runs.is_dir():
                 raise CheckpointError(f"{runs} does not exist; train the parts first.")
-            shutil.copyfile(HERE / "song.yaml", runs / "song.yaml")
+            for name in ("song.yaml", "glossary.txt"):
+                shutil.copyfile(HERE / name, runs / name)
     except JukeboxError as error:
         print(f"mini: {error}", file=sys.stderr)
         return 2

@@ -19,6 +19,7 @@ from tests.commands import refused
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("package")
     runs, folder = mini.write_runs(place / "runs"), place / "mini"
+    (runs / "glossary.txt").write_text("Bo: man, deep\n", encoding="utf-8")  # comes along
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(presets, "MINI_FOLDER", folder)
         assert main(["weights", "pack", str(runs), "-o", str(folder)]) == 0
@@ -85,6 +86,20 @@ def test_what_there_is(shipped: Path, capsys: pytest.CaptureFixture[str], monkey
     assert main(["labels", "tiny-random", "walz"]) == 0
     assert "waltz" in capsys.readouterr().out
     assert "knows no name like 'xyz'" in refused(capsys, "labels", "mini", "xyz")
+
+
+def test_a_description_chooses_names_and_says_so(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["labels", "--describe", "a deep voice with drums and a parade of soldiers: a march"]) == 0
+    assert "artist 'Bo', genre 'march' (deep, march)" in capsys.readouterr().out
+    words = ("generate", "--describe", "a waltz for a deep voice", "--artist", "Ada", "--seconds", "0.02")
+    assert main([*words, "-o", str(tmp_path / "song")]) == 0
+    assert "The description is read as artist 'Bo', genre 'waltz'" in capsys.readouterr().err
+    labels = SongRequest.read(tmp_path / "song/request.yaml").songs[0]
+    assert (labels.artist, labels.genre) == ("Ada", "waltz")  # what is said outright comes first
+    assert "say instruments" in refused(capsys, "generate", "--describe", "qwerty", "-o", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_without_it_everything_that_needs_it_says_so(

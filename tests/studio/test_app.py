@@ -134,7 +134,8 @@ def test_recordings_are_what_songs_begin_with(client: TestClient, studio: Studio
     assert "words.wav" in refusal.json()["error"]
     assert [each["name"] for each in client.get("/api/recordings").json()] == ["my intro.wav", "my intro_2.wav"]
     name = begun(client, prime={"recording": "my intro.wav", "duration_s": 0.05})
-    wait(lambda: song(client, name)["finished"])
+    wait(lambda: not studio.worker.busy())
+    assert song(client, name)["finished"]
     for outside in ("../hymn/song.flac", "/etc/passwd", ".hidden", "", "none.wav"):
         assert "no recording" in refused(client, prime={"recording": outside})
 
@@ -194,6 +195,9 @@ def test_a_form_is_told_what_a_model_knows(client: TestClient) -> None:
     assert client.get("/api/names/artists", params={"model": "tiny-random", "text": "body"}).json()
     assert client.get("/api/names/voices", params={"model": "tiny-random"}).status_code == 400
     assert client.get("/api/model", params={"model": "/etc"}).status_code == 400
+    described = client.post("/api/describe", json={"model": "tiny-random", "text": "a waltz, sung by nobody"}).json()
+    assert (described["artist"], described["genre"]) == ("nobody", "waltz")
+    assert client.post("/api/describe", json={"model": "tiny-random", "text": "qwerty"}).status_code == 400
     read_as = client.post("/api/lyrics", json={"model": "tiny-random", "lyrics": "la ☃"}).json()["lyrics"]
     assert "☃" not in read_as
     assert "level" in client.post("/api/estimate", json={"request": REQUEST}).json()

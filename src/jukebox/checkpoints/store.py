@@ -23,7 +23,7 @@ from jukebox.version import __version__
 FORMAT_VERSION = 1
 TENSORS, CONFIG, MANIFEST = "model.safetensors", "config.json", "manifest.json"
 VOCABULARY, ALPHABET = "vocabulary.json", "alphabet.json"
-SONG = "song.yaml"
+SONG, GLOSSARY = "song.yaml", "glossary.txt"
 """Beside the parts of a model: what it writes, and how, where nothing else is asked for."""
 EXPORTED = "model"
 """The checkpoint in the folder of a training run."""

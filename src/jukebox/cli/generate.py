@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--model", help="a name of `jukebox models`, or a folder (default: mini)")
     parser.add_argument("--artist", help="a name of `jukebox labels` (default: unknown)")
     parser.add_argument("--genre", help="one of `jukebox labels` (default: unknown)")
+    parser.add_argument(
+        "--describe",
+        metavar="TEXT",
+        help="choose artist and genre by a description, as in 'a deep voice sings in church'; --artist and --genre "
+        "come before it",
+    )
     parser.add_argument("--lyrics", help="the words; @FILE reads them from a file")
     parser.add_argument("--lyrics-file", type=Path, metavar="FILE", help="the same as --lyrics @FILE")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of the song (default: usual for the model)")
@@ -57,7 +64,8 @@ def _usual(arguments: argparse.Namespace, usual: "SongRequest") -> "SongRequest"
     """The model's own song; its labels only where nothing is said of them."""
     from jukebox.labels.labels import Labels
 
-    said = (arguments.artist, arguments.genre, arguments.lyrics, arguments.lyrics_file, arguments.prime)
+    said = (arguments.artist, arguments.genre, arguments.describe, arguments.lyrics, arguments.lyrics_file,
+            arguments.prime)  # fmt: skip
     return usual if said == (None,) * len(said) else replace(usual, songs=(Labels(),))
 
 
@@ -75,24 +83,36 @@ def _request(arguments: argparse.Namespace, base: "SongRequest", model: str, lev
     changes: dict[str, Any] = sampling_fields(arguments, levels) | {"model": model}
     if arguments.seconds is not None:
         changes["seconds"] = arguments.seconds
-    changes["songs"] = _songs(arguments, base)
+    changes["songs"] = _songs(arguments, base, model)
     prime = _prime(arguments)
     if prime is not None:
         changes["prime"] = prime
     return replace(base, **changes)
 
 
-def _songs(arguments: argparse.Namespace, base: "SongRequest") -> "tuple[Labels, ...]":
+def _songs(arguments: argparse.Namespace, base: "SongRequest", model: str) -> "tuple[Labels, ...]":
     names = {"artist": "artist", "genre": "genre", "total": "total_duration_s", "offset": "offset_s"}
     said = {
         name: getattr(arguments, option) for option, name in names.items() if getattr(arguments, option) is not None
     }
+    if arguments.describe is not None:
+        said = _described(arguments.describe, model) | said
     if arguments.lyrics is not None and arguments.lyrics_file is not None:
         raise ConfigError("Both --lyrics and --lyrics-file are given; give one.")
     text = arguments.lyrics if arguments.lyrics_file is None else f"@{arguments.lyrics_file}"
     if text is not None:
         said["lyrics"] = _lyrics(text)
     return tuple(replace(song, **said) for song in base.songs)
+
+
+def _described(description: str, model: str) -> dict[str, Any]:
+    """Artist and genre that a description comes to, which is said."""
+    from jukebox.data.names import glossary_of, names_of
+    from jukebox.labels.description import describe
+
+    found = describe(description, names_of(model)[0], glossary_of(model))
+    print(f"The description is read as {found}.", file=sys.stderr, flush=True)
+    return {"artist": found.artist, "genre": found.genre}
 
 
 def _lyrics(text: str) -> str:

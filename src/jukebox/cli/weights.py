@@ -203,10 +203,11 @@ def _pack(arguments: argparse.Namespace) -> None:
 
     found = parts_to_pack(arguments.origin)
     parts = pack(found, arguments.output, _reduction(arguments, [part.checkpoint.config for part in found]))
-    song = locate(arguments.origin) / store.SONG
-    if song.is_file():  # what it writes where nothing is asked for comes along
-        with replacing(arguments.output / store.SONG) as temporary:
-            temporary.write_bytes(song.read_bytes())
+    for name in (store.SONG, store.GLOSSARY):  # what it writes where nothing is asked for, and its voices in words
+        beside = locate(arguments.origin) / name
+        if beside.is_file():
+            with replacing(arguments.output / name) as temporary:
+                temporary.write_bytes(beside.read_bytes())
     print("part       parameters       size  largest relative error of rounding")
     for part in parts:
         size = amount(part.size_bytes, "B")

@@ -11,6 +11,7 @@ from jukebox.checkpoints.load import find_prior, locate
 from jukebox.config import PriorConfig
 from jukebox.data.collection import VOCABULARY, read_names
 from jukebox.errors import ConfigError, DataError
+from jukebox.labels.glossary import Glossary
 from jukebox.labels.text import V2_ALPHABET, V3_ALPHABET, LyricAlphabet
 from jukebox.labels.vocabulary import Vocabulary
 
@@ -55,6 +56,19 @@ def names_of(model: str, level: int | None = None) -> tuple[Vocabulary, LyricAlp
     if not (folder / f"{version}_artist_ids.txt").is_file():
         raise DataError(f"The label lists of {model} are not in {folder}; run `jukebox weights download {model}`.")
     return Vocabulary.released(folder, version), V2_ALPHABET if version == "v2" else V3_ALPHABET
+
+
+def glossary_of(model: str) -> Glossary | None:
+    """What the `glossary.txt` in a model's folder says of its artists and genres; None where there is none.
+
+    Raises:
+        DataError: it cannot be read, or is none.
+    """
+    path = Path(model)
+    if model == presets.MINI or path.is_dir():
+        path = locate(model) / store.GLOSSARY
+        return Glossary.read(path) if path.is_file() else None
+    return None
 
 
 def check_trained_on(model: str, level: int | None, codebooks: str) -> None:

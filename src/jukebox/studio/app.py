@@ -1,6 +1,7 @@
 """The studio over HTTP: JSON for what is shown and asked, the files of the shelf, sound while it is written."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -46,6 +47,7 @@ def make_app(studio: Studio, key: str | None = None) -> Starlette:
         Route("/api/model", _told(lambda path, query: catalogue.description(query.get("model", "")))),
         Route("/api/names/{kind}", _told(lambda path, query: _names(studio, path["kind"], query))),
         Route("/api/lyrics", _done(lambda path, said: _as_read(studio, said)), methods=["POST"]),
+        Route("/api/describe", _done(lambda path, said: _described(studio, said)), methods=["POST"]),
         Route("/api/estimate", _done(lambda path, said: studio.estimate(said.get("request"))), methods=["POST"]),
         Route("/api/songs", _done(lambda path, said: _begin(studio, said)), methods=["POST"]),
         Route("/api/songs/{name}/{deed}", _done(lambda path, said: _deed(studio, path, said)), methods=["POST"]),
@@ -120,6 +122,11 @@ def _names(studio: Studio, kind: str, query: dict[str, str]) -> list[str]:
     if kind not in ("artists", "genres"):
         raise ConfigError(f"There are artists and genres, no {kind!r}.")
     return studio.catalogue.search(query.get("model", ""), kind, query.get("text", ""))
+
+
+def _described(studio: Studio, said: dict[str, Any]) -> dict[str, Any]:
+    found = studio.catalogue.described(_text(said, "model") or "", _text(said, "text") or "")
+    return dataclasses.asdict(found)
 
 
 def _as_read(studio: Studio, said: dict[str, Any]) -> dict[str, str]:

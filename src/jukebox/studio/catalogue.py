@@ -7,8 +7,10 @@ from typing import Any, Literal
 from jukebox import presets
 from jukebox.cache import is_cached
 from jukebox.config.prior import ConditionDropout
+from jukebox.data.names import glossary_of
 from jukebox.engines import PRECISIONS, EngineSettings
-from jukebox.errors import ConfigError
+from jukebox.errors import ConfigError, LabelError
+from jukebox.labels.description import Described, describe
 from jukebox.pipeline import Jukebox, load
 
 _MOST_NAMES = 200
@@ -97,6 +99,14 @@ class Catalogue:
         if text.strip():
             return list(known.search(text, _MOST_NAMES))
         return sorted({each for each, _ in known.entries if each})[:_MOST_NAMES]
+
+    def described(self, name: str, description: str) -> Described:
+        """Artist and genre of a model that come nearest to a description; raises LabelError where none is near."""
+        top = self.offered(name).model
+        words = top.levels[top.top].words if top.top in top.levels else None
+        if words is None:
+            raise LabelError(f"{name} knows no artists and genres; leave the description out.")
+        return describe(description, words.vocabulary, glossary_of(name))
 
     def lyrics_as_read(self, name: str, lyrics: str) -> str:
         """Lyrics as a model reads them: what it has no character for is left out or written otherwise."""

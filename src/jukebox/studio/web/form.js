@@ -21,6 +21,12 @@ export class Form {
     };
     at("ask").onclick = () => this.#estimate();
     at("dice").onclick = () => this.#dice();
+    at("describe").onclick = () => this.#describe();
+    at("description").onkeydown = (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      this.#describe();
+    };
     at("form-new").onclick = () => this.empty();
     at("model").onchange = () => this.#choose(at("model").value).catch((error) => this.#problem(error));
     at("beginning").querySelector("button").onclick = () => this.#begins(null, null);
@@ -59,6 +65,8 @@ export class Form {
   // Fill the form with a request.
   fill(request) {
     const labels = request.songs?.[0] ?? {};
+    fill("description", "");
+    show(at("described"), null);
     fill("artist", labels.artist === UNKNOWN ? "" : labels.artist);
     fill("genre", labels.genre === UNKNOWN ? "" : labels.genre);
     fill("words", labels.lyrics);
@@ -220,6 +228,21 @@ export class Form {
     show(at("words-note"), said.join("; "));
     clearTimeout(this.reading);
     if (this.model?.sings && words) this.reading = setTimeout(() => this.#asRead(words, said), 400);
+  }
+
+  // Artist and genre that come nearest to a description; others that are near are a click away.
+  async #describe() {
+    this.#problem(null);
+    show(at("described"), null);
+    try {
+      const found = await ask("/api/describe", { model: this.model.name, text: at("description").value });
+      for (const name of ["artist", "genre"]) fill(name, found[name] === UNKNOWN ? "" : found[name]);
+      const others = found.others.map((genre) => make("button", { type: "button", className: "plain", onclick: () => fill("genre", genre) }, genre));
+      at("described").hidden = false;
+      at("described").replaceChildren(`by: ${found.because.join(", ")}`, ...(others.length ? ["; near it: ", ...others] : []));
+    } catch (error) {
+      this.#problem(error);
+    }
   }
 
   // Characters that the model cannot read are said, not dropped in silence.
