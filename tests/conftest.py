@@ -1,7 +1,10 @@
 """Every test runs with the shapes in public signatures checked, and with warnings as errors."""
 
 import os
+import platform
+from collections.abc import Iterator
 
+import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
@@ -16,3 +19,25 @@ settings.load_profile("untimed")
 # Kernels are what they are when their modules are imported: for the device where there is one, else interpreted.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+
+# What the C sources are compiled with: for this processor, for one with fewer instructions, and for any.
+TARGETS = {
+    "native": None,
+    **({"avx2": ("-mavx2", "-mfma", "-mf16c"), "plain": ()} if platform.machine() == "x86_64" else {}),
+}
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The library in C for one of the processors."""
+    from jukebox.native import library as module
+
+    flags = TARGETS[request.param]
+    if flags is not None:
+        if flags and not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+            pytest.skip("the processor has no AVX2")
+        monkeypatch.setattr(module, "_TUNED", (flags,))
+        module.library.cache_clear()
+    yield request.param
+    if flags is not None:
+        module.library.cache_clear()

@@ -19,6 +19,7 @@ from jukebox.sampling.graph import GraphEngine
 from jukebox.sampling.native import NativeEngine
 from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
+from jukebox.sampling.token import SamplingConfig
 from tests.prior import models as priors
 from tests.sampling import models
 
@@ -29,15 +30,16 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
     top, upsampler = priors.ENCODER, priors.UPSAMPLER
     monkeypatch.setattr(engines, "library", lambda: object())
     assert EngineSettings().on(CPU, top) == EngineSettings(engine="native", precision="float32")
-    for precision, engine in (("int8", "native"), ("int4", "reference"), ("bfloat16", "reference")):
+    for precision, engine in (("int8", "native"), ("int4", "native"), ("bfloat16", "reference")):
         assert EngineSettings(precision=precision).on(CPU, top).engine == engine  # pyright: ignore
     assert EngineSettings(precision="int4").on(CPU, upsampler) == EngineSettings(engine="native", precision="int8")
-    for engine, precision, known in (("processor", "int8", "float32"), ("native", "int4", "float32 or int8")):
+    for engine, precision, known in (("processor", "int8", "float32"), ("native", "bfloat16", "float32, int8, int4")):
         with pytest.raises(ConfigError, match=f"{engine} engine computes in {known} on a CPU, not in {precision}"):
             EngineSettings(engine=engine, precision=precision).on(CPU, top)  # pyright: ignore
     monkeypatch.setattr(engines, "library", lambda: None)
     assert EngineSettings().on(CPU, top) == EngineSettings(engine="processor", precision="float32")
-    assert EngineSettings(precision="int8").on(CPU, top).engine == "reference"
+    for precision in ("int8", "int4"):  # slow, but what was asked for
+        assert EngineSettings(precision=precision).on(CPU, top).engine == "reference"  # pyright: ignore
     with pytest.raises(ConfigError, match="needs a C compiler"):
         EngineSettings(engine="native").on(CPU, top)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
@@ -62,9 +64,7 @@ def test_what_is_usual_on_a_processor_and_on_a_gpu(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(engines, "library", lambda: None)
         assert EngineSettings().on(CPU, replace(top, matrix_bits=bits)).precision == "float32"
         monkeypatch.setattr(engines, "library", lambda: object())
-        assert EngineSettings().on(CPU, replace(top, matrix_bits=bits)).precision == (
-            "int8" if bits == 8 else "float32"
-        )
+        assert EngineSettings().on(CPU, replace(top, matrix_bits=bits)).precision == precision
     decided = EngineSettings().on(GPU, top)
     assert (decided.caches(63), decided.caches(64)) == (16, 8)
     assert (decided.dtype(GPU), EngineSettings(precision="int8").dtype(CPU)) == (torch.bfloat16, torch.float32)
@@ -115,6 +115,31 @@ def test_matrices_are_widened_as_they_are_stored(engine: str, tmp_path: Path) ->
             made.begin(slot, window(priors.ENCODER, 1 + slot, 3))
         found.append(made.run(6))
     assert torch.equal(*found)
+
+
+@pytest.mark.skipif(library() is None, reason="there is no C compiler")
+def test_4_bits_are_written_as_they_are() -> None:
+    """In C the codes of the prior's own step with the same matrices, and those of these matrices in float32."""
+    from tests.sampling.test_engine import window
+
+    # With a width of more than one group of 4 bits, and no whole number of these.
+    config = replace(priors.ENCODER, transformer=replace(priors.ENCODER.transformer, width=136))
+    stored, found = priors.build(config), []
+    stored.reduce(4)
+    greedy, warm = SamplingConfig(temperature=0.0), SamplingConfig(temperature=0.95)
+    windows = [window(config, 1, 2, greedy), window(config, 2, 3, warm), window(config, 0, 0, warm)]
+    for engine, precision, slots in (
+        ("native", "int4", 3), ("reference", "int4", 3), ("native", "float32", 3), ("native", "int4", 1),
+    ):  # fmt: skip
+        settings = EngineSettings(engine=engine, precision=precision)  # pyright: ignore
+        prior = prepared(build_prior(stored.config, stored.state_dict(), None), settings, CPU)  # as of a file
+        made = make_engine(prior, slots, settings)
+        for slot in range(slots):
+            made.begin(slot, windows[slot])
+        found.append(made.run(12))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[0][:1], found[3])
 
 
 def test_kinds_of_engines() -> None:

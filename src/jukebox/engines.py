@@ -29,7 +29,7 @@ from jukebox.sampling.stepper import CacheBits, PlainStepper
 ENGINES = ("auto", "reference", "processor", "native", "graph", "fused", "dependent", "persistent")
 HOST = ("native", "processor")
 """Those for processors."""
-_HOST_PRECISIONS = {"native": ("float32", "int8"), "processor": ("float32",)}
+_HOST_PRECISIONS = {"native": ("float32", "int8", "int4"), "processor": ("float32",)}
 KERNELS = ("fused", "dependent", "persistent")
 """Those of Triton's kernels."""
 Precision = Literal["auto", "float32", "bfloat16", "int8", "int4"]
@@ -45,10 +45,10 @@ class EngineSettings(Config):
 
     Args:
         engine: `reference`: step by step; `processor`: the same in few operations, for priors in float32 on a CPU;
-            `native`: the same in C, which is compiled where it runs, with matrices in 8 bits too; `graph`: the steps of
-            the first, captured; `fused`: Triton's kernels, captured; `dependent`: the same, each of which begins while
-            the one before still runs; `persistent`: for up to 16 rows of a step one kernel for all layers, for more as
-            `fused`. `auto`: the fastest that can be used, the last two left out until they have been measured.
+            `native`: the same in C, which is compiled where it runs, with matrices in few bits too; `graph`: the steps
+            of the first, captured; `fused`: Triton's kernels, captured; `dependent`: the same, each of which begins
+            while the one before still runs; `persistent`: for up to 16 rows of a step one kernel for all layers, for
+            more as `fused`. `auto`: the fastest that can be used, the last two left out until they have been measured.
         precision: of matrices. Usual are the bits of the model's files where they are few and a fast engine takes them,
             else `bfloat16` on a GPU and `float32` elsewhere; `int4` keeps the top prior in 4 bits, the others in 8.
         cache_bits: of keys and values: 8, or 16 for the type of the prior; None for 8 where the fused engine has 64
@@ -74,14 +74,14 @@ class EngineSettings(Config):
         gpu, precision = device.type == "cuda" and _has_bfloat16(device), self.precision
         if precision == "auto":
             stored: dict[int | None, Precision] = {None: "bfloat16", 8: "int8", 4: "int4"}
-            compiled = config.matrix_bits == 8 and device.type == "cpu" and library() is not None
+            compiled = config.matrix_bits is not None and device.type == "cpu" and library() is not None
             precision = stored[config.matrix_bits] if gpu or compiled else "float32"
         if precision == "int4" and config.upsampler is not None:
             precision = "int8"
         engine, reason = self.engine, _no_kernels(config, self.engine == "persistent")
         if engine == "auto":
             host = "processor" if precision == "float32" else "reference"
-            host = "native" if precision in ("float32", "int8") and library() is not None else host
+            host = "native" if precision in _HOST_PRECISIONS["native"] and library() is not None else host
             engine = "fused" if gpu and reason is None else "graph" if device.type == "cuda" else host
         if engine in KERNELS and device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
             raise ConfigError(f"The {engine} engine runs on a GPU, not on {device}; leave it out.")
@@ -95,7 +95,7 @@ class EngineSettings(Config):
         if self.cache_bits == 8 and engine not in ("fused", "dependent"):
             raise ConfigError("Caches of 8 bits are the fused engine's; leave them out or use that.")
         if engine in HOST and (device.type != "cpu" or precision not in _HOST_PRECISIONS[engine]):
-            known = " or ".join(_HOST_PRECISIONS[engine])
+            known = ", ".join(_HOST_PRECISIONS[engine])
             raise ConfigError(
                 f"The {engine} engine computes in {known} on a CPU, not in {precision} on {device}; leave it out."
             )

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from jukebox.native.library import library
-from jukebox.native.matrix import NativeMatrix
-from jukebox.nn.quantised import rounded
+from jukebox.native.matrix import NativeMatrix, panels, panels4, panels8
+from jukebox.nn.quantised import Linear4, rounded
 
 pytestmark = pytest.mark.skipif(library() is None, reason="there is no C compiler")
 
@@ -23,7 +24,15 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("kind", ["half", "whole", "bytes"])
+def in_4_bits(weight: Tensor) -> tuple[NativeMatrix, Tensor]:
+    """A matrix of the nearest values in 4 bits, and these in float32."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.weight.data = weight
+    found = Linear4(linear)
+    return NativeMatrix(panels4(found.weight, found.step, found.low, found.inner)), found.matrix()
+
+
+@pytest.mark.parametrize("kind", ["half", "whole", "bytes", "nibbles"])
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (7, 33), (64, 96), (300, 130)])
 def test_products(inputs: int, outputs: int, kind: str, threads: int) -> None:
     random = torch.Generator().manual_seed(0)
@@ -31,10 +40,12 @@ def test_products(inputs: int, outputs: int, kind: str, threads: int) -> None:
     vector = torch.randn(1, inputs, generator=random)
     if kind == "bytes":
         numbers, scale = rounded(weight)
-        matrix, weight = NativeMatrix(numbers, half=False, scale=scale), numbers * scale[:, None]
+        matrix, weight = NativeMatrix(panels8(numbers, scale)), numbers * scale[:, None]
+    elif kind == "nibbles":
+        matrix, weight = in_4_bits(weight)
     else:
         weight = weight.half().float() if kind == "half" else weight
-        matrix = NativeMatrix(weight, half=kind == "half")
+        matrix = NativeMatrix(panels(weight, half=kind == "half"))
     first = matrix(vector, bias)
     for rows in (*range(1, 40), 200):
         x = torch.randn(rows, inputs, generator=random)
@@ -46,13 +57,24 @@ def test_products(inputs: int, outputs: int, kind: str, threads: int) -> None:
         assert float((matrix(x, None) + bias - expected).abs().max()) < TOLERANCE
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 33), (128, 64), (200, 96), (391, 130)])
+def test_4_bits_are_the_same_matrix_in_float32(size: tuple[int, int], target: str) -> None:
+    """Bit for bit, with the instructions of any processor: packed, a prior writes the songs that it writes widened."""
+    weight = torch.randn(size[::-1], generator=torch.Generator().manual_seed(1))
+    few, matrix = in_4_bits(weight)
+    whole, x = NativeMatrix(panels(matrix, half=False)), torch.randn(9, size[0])
+    assert few.nbytes < 0.54 * whole.nbytes or size[0] < 128
+    for rows in range(1, 10):
+        assert torch.equal(few(x[:rows], None), whole(x[:rows], None))
+
+
 def test_results_go_where_they_are_wanted() -> None:
     weight, x, out = torch.randn(40, 8), torch.randn(2, 3, 8), torch.empty(2, 3, 40)
-    matrix = NativeMatrix(weight, half=False)
+    matrix = NativeMatrix(panels(weight, half=False))
     assert matrix(x, None, out) is out
     assert torch.equal(out, matrix(x.transpose(0, 1).contiguous().transpose(0, 1), None))
 
 
 def test_numbers_that_need_more_than_half_precision_are_kept() -> None:
     weight = torch.full((1, 1), 1.0 + 2**-20)
-    assert NativeMatrix(weight, half=False)(torch.ones(1, 1), None).item() == 1.0 + 2**-20
+    assert NativeMatrix(panels(weight, half=False))(torch.ones(1, 1), None).item() == 1.0 + 2**-20

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("flac", "wav", "ogg", "mp3")
 _LINE_EVERY_S = 10.0
-_SLOW = "There is no C compiler (cc, gcc or clang); with one this would be about three times as fast."
+_SLOW = "There is no C compiler (cc, gcc or clang); with one this would be at least three times as fast."
 
 
 def add_work_options(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "float32", "bfloat16", "int8", "int4"),
         default="auto",
         help="of the priors' matrices (default: bfloat16 on a GPU, else float32, or that of the model's files where it "
-        "is 8 or 4 bits); int4 is for the top prior, on a GPU",
+        "is 8 or 4 bits); int4 is for the top prior, the others are then in int8",
     )
     parser.add_argument(
         "--engine",
@@ -222,7 +222,7 @@ def _write(
         first = next(events)
         if introduction:
             print(introduction, file=sys.stderr, flush=True)
-        usual = arguments.engine == "auto" and arguments.precision in ("auto", "float32")
+        usual = arguments.engine == "auto" and arguments.precision != "bfloat16"
         if jukebox.device.type == "cpu" and usual and library() is None:
             print(_SLOW, file=sys.stderr, flush=True)
         show(itertools.chain([first], events))

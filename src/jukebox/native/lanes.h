@@ -76,10 +76,10 @@ static inline float sum_of(lanes values) {
 #endif
 }
 
-/* How weights are kept: in float32, in half precision, or as whole numbers of 8 bits. */
-enum { WHOLE, HALF, BYTES };
+/* How weights are kept: in float32, in half precision, as whole numbers of 8 bits, or of 4 bits. */
+enum { WHOLE, HALF, BYTES, NIBBLES };
 
-/* Weights in float32: the same numbers. */
+/* Weights of the first three kinds in float32: the same numbers. */
 static inline lanes widened(const void *from, int kind) {
     if (kind == WHOLE) return load((const float *)from);
     if (kind == BYTES) {
@@ -100,7 +100,21 @@ static inline lanes widened(const void *from, int kind) {
 #elif defined(__aarch64__)
     return (lanes)vcvt_f32_f16(vld1_f16((const __fp16 *)from));
 #else
-    return all(NAN);
+    /* Exponent and fraction where float32 has them; its exponents count from 112 lower. */
+    whole_lanes bits;
+    for (int i = 0; i < LANES; i++) bits[i] = ((const uint16_t *)from)[i];
+    const lanes magnitude = (lanes)((bits & 0x7fff) << 13) * 0x1p112f;
+    return (lanes)((whole_lanes)magnitude | (bits & 0x8000) << 16);
+#endif
+}
+
+/* The lowest four bits of each word as a number, 0 to 15. */
+static inline lanes lowest_nibbles(whole_lanes words) {
+#if defined(__AVX512F__)
+    const lanes numbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (lanes)_mm512_permutexvar_ps((__m512i)words, (__m512)numbers);
+#else
+    return __builtin_convertvector(words & 15, lanes);
 #endif
 }
 

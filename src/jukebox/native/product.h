@@ -9,19 +9,30 @@
 
 #include "lanes.h"
 
-/* Vectors of a panel, and the most rows that are multiplied at once: their sums are in the processor's registers, and so
-   many of them that none waits for the one before it. */
-#define VECTORS 2
-#if LANES == 8
+/* Vectors of a panel, and the most rows that are multiplied at once, of a matrix in 4 bits apart: their sums and what is
+   multiplied are in the processor's registers, 32 or 16, and so many of them that few wait for the one before. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define VECTORS 4
 #define MOST_ROWS 6
+#define MOST_ROWS_OF_NIBBLES 6
 #else
-#define MOST_ROWS 8
+#define VECTORS 3
+#define MOST_ROWS 4
+#define MOST_ROWS_OF_NIBBLES 2
 #endif
 
 #define PANEL (VECTORS * LANES)
 
+/* Of matrices in 4 bits (nn/quantised.py): inputs that share a step and a lowest value, inputs whose numbers are in one
+   word, the first in its lowest bits, and the bytes of a panel's steps and lowest values of one group. */
+#define GROUP 128
+#define IN_A_WORD 8
+#define GRID_BYTES (2 * 2 * PANEL)
+
 typedef struct {
-    const void *panels; /* [outputs / PANEL, rounded up][inputs][PANEL], zeros beyond the last output */
+    const void *panels; /* [outputs / PANEL, rounded up][inputs][PANEL], zeros beyond the last output; in 4 bits
+                           [..][inputs / GROUP, rounded up] of steps [PANEL], lowest values [PANEL], both in half
+                           precision, and words [GROUP / IN_A_WORD][PANEL] */
     const void *next;   /* what is read after them */
     const float *scale; /* [outputs], of each result before its bias; or none */
     const float *bias;  /* [outputs] or none */
@@ -35,6 +46,24 @@ typedef struct {
     const float *added; /* to each result; of the same step as `out`; or none */
     int32_t gelu;       /* whether x sigmoid(1.702 x) of the result is wanted */
 } Rows;
+
+/* A panel, and where what is read after it lies. */
+typedef struct {
+    const char *weights, *after;
+    int64_t inputs;
+} Span;
+
+/* What a panel of so many inputs takes. */
+static inline int64_t panel_bytes(int64_t inputs, int kind) {
+    if (kind == NIBBLES) return (inputs + GROUP - 1) / GROUP * (GRID_BYTES + GROUP / 2 * PANEL);
+    return inputs * PANEL * (kind == WHOLE ? 4 : kind == HALF ? 2 : 1);
+}
+
+/* Asks for the lines of what is read soon. */
+static inline __attribute__((always_inline)) void ask(const char *from, const int64_t bytes) {
+#pragma GCC unroll 8
+    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, 3);
+}
 
 /* What comes after the product, for the results of one row in one panel. */
 static __attribute__((noinline)) void put(const Matrix *m, const Rows *r, int row, int64_t column, float *results) {
@@ -50,42 +79,93 @@ static __attribute__((noinline)) void put(const Matrix *m, const Rows *r, int ro
     memcpy(out, results, count * sizeof(float));
 }
 
-/* The results of some rows in one panel: sums stay in registers, for which the number of rows is a constant. While it
-   multiplies, it asks for the panel after this, line by line of every `stride`-th input from `phase` on: what comes from
-   memory comes while the processor multiplies. */
-static inline __attribute__((always_inline)) void multiply_panel(const Matrix *m, const Rows *r, int row, int64_t panel,
-                                                                  int phase, int stride, const int rows,
-                                                                  const int kind) {
-    const int64_t inputs = m->inputs, step = r->x_step, bytes = PANEL * (kind == WHOLE ? 4 : kind == HALF ? 2 : 1);
-    const char *weights = (const char *)m->panels + panel * inputs * bytes;
-    const int last = (panel + 1) * PANEL >= m->outputs;
-    const char *after = last ? (const char *)m->next : weights + inputs * bytes;
-    const float *x = r->x + row * step;
-    lanes sums[MOST_ROWS][VECTORS];
+/* Adds to the sums of some rows what one input brings; their numbers are constants, so that sums stay in registers. */
+static inline __attribute__((always_inline)) void add_input(const float *x, int64_t step, const lanes *w, const int rows,
+                                                            lanes sums[][VECTORS]) {
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < rows; i++) {
+        const lanes value = all(x[i * step]);
 #pragma GCC unroll 8
-        for (int j = 0; j < VECTORS; j++) sums[i][j] = all(0.0f);
+        for (int j = 0; j < VECTORS; j++) sums[i][j] = multiply_add(value, w[j], sums[i][j]);
+    }
+}
+
+/* The sums of a panel whose weights each have a place. While it multiplies, it asks for the panel after this, line by
+   line of every `stride`-th input from `phase` on: what comes from memory comes while the processor multiplies. */
+static inline __attribute__((always_inline)) void sum_inputs(const Span *span, const float *x, int64_t step, int phase,
+                                                             int stride, const int rows, const int kind,
+                                                             lanes sums[][VECTORS]) {
+    const int64_t bytes = panel_bytes(1, kind);
     /* Inputs that share a line. */
     const int shared = bytes < 64 ? 64 / (int)bytes : 1;
     int64_t next = (int64_t)phase * shared;
-    for (int64_t k = 0; k < inputs; k++) {
-        const char *from = weights + k * bytes;
+    for (int64_t k = 0; k < span->inputs; k++) {
+        const char *from = span->weights + k * bytes;
         if (k == next) {
-#pragma GCC unroll 8
-            for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(after + k * bytes + line, 0, 3);
+            ask(span->after + k * bytes, bytes);
             next += (int64_t)stride * shared;
         }
         lanes w[VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < VECTORS; j++) w[j] = widened(from + j * bytes / VECTORS, kind);
+        add_input(x + k, step, w, rows, sums);
+    }
+}
+
+/* The sums of a panel in 4 bits. A weight is rounded once from what it stands for, since a step in half precision times
+   a number of 4 bits is exact in float32: it is the weight that the same matrix has in float32. */
+static inline __attribute__((always_inline)) void sum_groups(const Span *span, const float *x, int64_t step, int asks,
+                                                             const int rows, lanes sums[][VECTORS]) {
+    const char *from = span->weights, *after = span->after;
+    for (int64_t group = 0; group < span->inputs; group += GROUP) {
+        lanes steps[VECTORS], lowest[VECTORS];
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) {
-            const lanes value = all(x[i * step + k]);
+        for (int j = 0; j < VECTORS; j++) {
+            const char *grid = from + 2 * LANES * j;
+            steps[j] = widened(grid, HALF);
+            lowest[j] = widened(grid + 2 * PANEL, HALF);
+        }
+        if (asks) ask(after, GRID_BYTES);
+        from += GRID_BYTES;
+        after += GRID_BYTES;
+        for (int64_t k = group; k < group + GROUP && k < span->inputs; k += IN_A_WORD) {
+            whole_lanes words[VECTORS];
 #pragma GCC unroll 8
-            for (int j = 0; j < VECTORS; j++) sums[i][j] = multiply_add(value, w[j], sums[i][j]);
+            for (int j = 0; j < VECTORS; j++)
+                words[j] = (whole_lanes)load((const float *)from + LANES * j);
+            const int count = k + IN_A_WORD <= span->inputs ? IN_A_WORD : (int)(span->inputs - k);
+#pragma GCC unroll 8
+            for (int i = 0; i < IN_A_WORD; i++) {
+                if (i >= count) break;
+                lanes w[VECTORS];
+#pragma GCC unroll 8
+                for (int j = 0; j < VECTORS; j++)
+                    w[j] = multiply_add(steps[j], lowest_nibbles(words[j] >> 4 * i), lowest[j]);
+                add_input(x + k + i, step, w, rows, sums);
+            }
+            if (asks) ask(after, 4 * PANEL);
+            from += 4 * PANEL;
+            after += 4 * PANEL;
         }
     }
+}
+
+/* The results of some rows in one panel. */
+static inline __attribute__((always_inline)) void multiply_panel(const Matrix *m, const Rows *r, int row, int64_t panel,
+                                                                 int phase, int stride, const int rows,
+                                                                 const int kind) {
+    const int64_t bytes = panel_bytes(m->inputs, kind);
+    const char *weights = (const char *)m->panels + panel * bytes;
+    const int last = (panel + 1) * PANEL >= m->outputs;
+    const Span span = {weights, last ? (const char *)m->next : weights + bytes, m->inputs};
+    const float *x = r->x + row * r->x_step;
+    lanes sums[MOST_ROWS][VECTORS];
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < VECTORS; j++) sums[i][j] = all(0.0f);
+    if (kind == NIBBLES) sum_groups(&span, x, r->x_step, phase == 0, rows, sums);
+    else sum_inputs(&span, x, r->x_step, phase, stride, rows, kind, sums);
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
         float results[PANEL];
@@ -105,11 +185,9 @@ static inline __attribute__((always_inline)) void multiply_rows(const Matrix *m,
         CASE(2)
         CASE(3)
         CASE(4)
+#if MOST_ROWS > 4
         CASE(5)
         CASE(6)
-#if MOST_ROWS > 6
-        CASE(7)
-        CASE(8)
 #endif
     }
 }
@@ -119,13 +197,14 @@ static inline __attribute__((always_inline)) void multiply_rows(const Matrix *m,
 /* Rows times a matrix, plus its bias and what is added. The result may be what is added. */
 static void multiply(const Matrix *m, const Rows *r, int rows) {
     const int64_t panels = (m->outputs + PANEL - 1) / PANEL;
-    const int parts = (rows + MOST_ROWS - 1) / MOST_ROWS;
+    const int most = m->kind == NIBBLES ? MOST_ROWS_OF_NIBBLES : MOST_ROWS, parts = (rows + most - 1) / most;
     for (int64_t panel = 0; panel < panels; panel++)
         for (int part = 0; part < parts; part++) {
             const int from = (int)((int64_t)rows * part / parts), to = (int)((int64_t)rows * (part + 1) / parts);
             if (m->kind == WHOLE) multiply_rows(m, r, from, to - from, panel, part, parts, WHOLE);
             else if (m->kind == HALF) multiply_rows(m, r, from, to - from, panel, part, parts, HALF);
-            else multiply_rows(m, r, from, to - from, panel, part, parts, BYTES);
+            else if (m->kind == BYTES) multiply_rows(m, r, from, to - from, panel, part, parts, BYTES);
+            else multiply_rows(m, r, from, to - from, panel, part, parts, NIBBLES);
         }
 }
 

@@ -3,7 +3,7 @@
 Where all numbers fit in half precision, as in the released files, they are kept so: the same values in half the memory
 traffic. FBGEMM widens them to float32 in registers; sums are in float32 as everywhere. Others are kept in float32 in
 the order in which oneDNN reads them, where that is the faster library (`nn.linear`). The package's own library takes
-matrices in 8 bits too.
+matrices in few bits too.
 """
 
 import warnings
@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from jukebox.native.matrix import NativeMatrix
+from jukebox.native.matrix import NativeMatrix, panels, panels4, panels8
 from jukebox.nn import pages
 from jukebox.nn.linear import has_operator, prepared, prepared_product
-from jukebox.nn.quantised import Linear8
+from jukebox.nn.quantised import Linear4, Linear8, Reduced
 from jukebox.nn.replacing import replace_each
 
 Rows = Float[Tensor, "*places inner"]
@@ -47,20 +47,15 @@ class PackedLinear(nn.Module):
     """A linear map like `nn.Linear`, for inference; its matrix is packed and has no gradient.
 
     Args:
-        linear: is not held, nor a file that it lies in; in 8 bits for the package's own library alone.
-        half: whether all its numbers fit in half precision.
-        native: whether the package's own library multiplies.
+        multiply: by its matrix.
+        bias: is not held, nor a file that it lies in.
+        outputs: how many there are.
     """
 
-    def __init__(self, linear: nn.Linear | Linear8, *, half: bool, native: bool = False) -> None:
+    def __init__(self, multiply: Multiply, bias: Float[Tensor, " outer"] | None, outputs: int) -> None:
         super().__init__()
-        bias, weight = None if linear.bias is None else linear.bias.detach().float().clone(), linear.weight.detach()
-        (self.out_features, self.in_features), self.bias = weight.shape, bias
-        if native:
-            scale = linear.scale if isinstance(linear, Linear8) else None
-            self.multiply: Multiply = NativeMatrix(weight, half=half, scale=scale)
-        else:
-            self.multiply = (_half if half else _whole)(_widened(weight))
+        self.bias = None if bias is None else bias.detach().float().clone()
+        self.multiply, self.out_features = multiply, outputs
 
     def forward(self, x: Float[Tensor, "*places inner"]) -> Float[Tensor, "*places outer"]:
         """The same as that of the `nn.Linear` it was made from, but for the order of additions."""
@@ -83,14 +78,26 @@ def packed(linear: nn.Linear, *, native: bool = False) -> nn.Linear | PackedLine
     # Some rows at a time: a copy of the whole in another type would be the peak of memory.
     half = native or _supported()
     half = half and all(torch.equal(rows.half().float(), rows.float()) for rows in weight.detach().split(256))
-    return PackedLinear(linear, half=half, native=native) if half or native or has_operator() else linear.float()
+    if not half and not native and not has_operator():
+        return linear.float()
+    multiply = NativeMatrix(panels(weight, half=half)) if native else (_half if half else _whole)(_widened(weight))
+    return PackedLinear(multiply, linear.bias, linear.out_features)
 
 
 def pack(module: nn.Module, *, native: bool = False) -> None:
     """Replace every linear map below `module` by what `packed` makes of it; what was replaced is freed."""
     replace_each(module, nn.Linear, lambda linear: packed(linear, native=native))
     if native:
-        replace_each(module, Linear8, lambda linear: PackedLinear(linear, half=False, native=True))
+        replace_each(module, Reduced, _packed_reduced)
+
+
+def _packed_reduced(linear: Reduced) -> PackedLinear:
+    if isinstance(linear, Linear4):
+        found = panels4(linear.weight, linear.step, linear.low, linear.inner)
+    else:
+        assert isinstance(linear, Linear8)
+        found = panels8(linear.weight, linear.scale)
+    return PackedLinear(NativeMatrix(found), linear.bias, found.outputs)
 
 
 def product_of(linear: nn.Module, *, bias: float = 1.0) -> Product:

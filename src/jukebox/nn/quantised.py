@@ -150,7 +150,7 @@ class RoundedPairs(nn.Module):
         return torch.cat([own, (numbers * scale[..., None]).flatten(-2).to(found.dtype)], -1)
 
 
-def _some(weight: Matrix) -> tuple[Matrix, ...]:
+def _some(weight: Matrix) -> tuple[Float[Tensor, "_ inner"], ...]:
     """Some outputs at a time: what lies between would be the peak of memory. Sizes alone are had at once."""
     return weight.split(max(1, len(weight)) if weight.is_meta else 256)
 

@@ -17,7 +17,7 @@ from jukebox.native.matrix import NativeMatrix, share
 from jukebox.native.structures import Layer, Matrix, Norm, Stack, Window
 from jukebox.nn import pages
 from jukebox.nn.packed import PackedLinear
-from jukebox.nn.quantised import Linear8
+from jukebox.nn.quantised import Reduced
 from jukebox.prior import transformer
 from jukebox.prior.attention import SelfAttention, turns
 from jukebox.prior.prior import Prior, PriorState
@@ -64,7 +64,7 @@ class NativeStep:
             self._kept.append((pages.zeros(rows, config.heads, 2, slots, padded), tables.get(pattern)))
         products = [linear for layer in layers for linear in _products(layer)] + [prior.output]
         matrices = [cast(NativeMatrix, cast(PackedLinear, linear).multiply) for linear in products]
-        self._large = sum(matrix.panels.nbytes for matrix in matrices) > _CACHED
+        self._large = sum(matrix.nbytes for matrix in matrices) > _CACHED
         described = [
             matrix.described(self._at_hand(cast(PackedLinear, linear).bias), after)
             for linear, matrix, after in zip(products, matrices, matrices[1:] + matrices[:1], strict=True)
@@ -210,7 +210,7 @@ def _suits(linear: nn.Module) -> bool:
     """Whether a map can be packed for C, or is."""
     if isinstance(linear, PackedLinear):
         return isinstance(linear.multiply, NativeMatrix)
-    return isinstance(linear, nn.Linear | Linear8)
+    return isinstance(linear, nn.Linear | Reduced)
 
 
 def _products(layer: transformer.Layer) -> list[nn.Module]:
