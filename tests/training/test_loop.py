@@ -174,6 +174,17 @@ def test_a_full_disk_leaves_the_last_state_whole(tmp_path: Path, monkeypatch: py
     assert not list((tmp_path / "checkpoints").glob(".*"))
 
 
+def test_states_that_cannot_be_read_and_written_end_a_run_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior_trainer(tmp_path, steps=3).train()
+    monkeypatch.setattr(checkpoint.os, "access", lambda path, mode: path.name != "checkpoints")
+    trainer = prior_trainer(tmp_path, steps=6)
+    with pytest.raises(CheckpointError, match=r"checkpoints cannot be read and written \(Permission denied\); allow"):
+        trainer.train()
+    assert trainer.step == 0
+
+
 def test_a_damaged_newest_state_is_passed_over(tmp_path: Path) -> None:
     prior_trainer(tmp_path, steps=6).train()
     newest = checkpoint.states(tmp_path / "checkpoints")[-1]
@@ -195,7 +206,11 @@ def test_a_longer_run_goes_on_from_the_shorter_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"batch": 5, "micro_batch": 2}, "micro_batch is 2; expected a divisor of the batch, 5"), ({"keep": 0}, "keep")],
+    [
+        ({"batch": 5, "micro_batch": 2}, "micro_batch is 2; expected a divisor of the batch, 5"),
+        ({"keep": 0}, "keep"),
+        ({"seed": 2**64}, "seed is 18446744073709551616; expected a number of 64 bits"),
+    ],
 )
 def test_contradictory_settings_are_refused(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
