@@ -12,6 +12,7 @@ from jukebox import presets
 from jukebox.alignment.attention import align
 from jukebox.alignment.times import SungLyrics, sung_lyrics
 from jukebox.cache import cache_folder
+from jukebox.checkpoints.codes import CODES_SUFFIX
 from jukebox.checkpoints.files import replacing
 from jukebox.engines import HOST, EngineSettings, copied, device_errors, make_engine, prepared
 from jukebox.errors import ConfigError
@@ -257,7 +258,7 @@ class Jukebox:
                 yield event
                 if isinstance(event, Finished):
                     for song in self.songs(request, event):
-                        for ending in (suffix, ".codes"):
+                        for ending in (suffix, CODES_SUFFIX):
                             path = session.folder / f"{song.name}{ending}"
                             song.write(path)
                             yield Saved(path=path)

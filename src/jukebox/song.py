@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from jukebox.audio.io import Tags
-from jukebox.checkpoints.codes import CodesFile, CodesHeader, codebook_fingerprint, save_codes
+from jukebox.checkpoints.codes import CODES_SUFFIX, CodesFile, CodesHeader, codebook_fingerprint, save_codes
 from jukebox.labels.labels import Labels
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
@@ -56,7 +56,7 @@ class Song:
             AudioError: another suffix, or a file that cannot be written.
         """
         path = Path(path)
-        if path.suffix == ".codes":
+        if path.suffix == CODES_SUFFIX:
             save_codes(path, codes_file(self))
             return
         labels = self.labels

@@ -76,3 +76,16 @@ def test_a_large_tensor_is_let_go_without_the_others(tmp_path):
     assert all(tensor.equal(tensors[name]) for name, tensor in found.items() if name in tensors)
     found.clear()
     assert mappings() == 0
+
+
+def test_a_file_that_is_replaced_meanwhile_does_not_become_half_of_either(tmp_path, monkeypatch):
+    for name, value in (("m", 0.0), ("next", 1.0)):
+        tensor_file.write(tmp_path / name, {each: torch.full((1 << 16,), value) for each in "abcd"})
+
+    def groups(tensors):
+        (tmp_path / "next").replace(tmp_path / "m")
+        return [[name] for name in tensors]
+
+    monkeypatch.setattr(tensor_file, "_groups", groups)
+    with pytest.raises(CheckpointError, match="was replaced while it was read; do it again"):
+        tensor_file.read(tmp_path / "m")

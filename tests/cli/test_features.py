@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from jukebox.audio.io import write
 from jukebox.cli.main import main
+from jukebox.features.extractor import FeatureExtractor, Reading
 from tests.commands import refused
 from tests.features.cases import RATE, sound
 from tests.mini import write_runs
@@ -69,6 +71,26 @@ def test_what_cannot_be_used_stops_nothing_else(
             assert name in said.err
         assert f"3 recordings, 40 frames of 32 numbers at 344.53 a second, layers 2{there}; 3 could not" in said.out
     assert np.load(tmp_path / "out" / "layer_2" / "in" / "b.flac.npy").shape == (32,)
+
+
+def test_what_half_precision_cannot_hold_is_said_and_stops_nothing(
+    model: Path, music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = FeatureExtractor.read
+
+    def loud(self: FeatureExtractor, reading: Reading, first: int = 0) -> Iterator[dict[int, torch.Tensor]]:
+        for found in usual(self, reading, first):
+            yield {layer: values * 1e9 if reading.name.endswith("a.wav") else values for layer, values in found.items()}
+
+    monkeypatch.setattr(FeatureExtractor, "read", loud)
+    words = ["features", str(music), "-o", str(tmp_path / "out"), "--model", str(model), "--store", "float16"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "a.wav has numbers beyond 65504, where half precision ends; stored as float32: layer 2." in said.err
+    assert said.err.count("jukebox: ") == 1
+    assert "3 recordings, 40 frames" in said.out
+    found = [np.load(tmp_path / "out" / "layer_2" / f"{name}.npy").dtype for name in ("a.wav", "a.flac")]
+    assert found == [np.float32, np.float16]
 
 
 def test_encoded_recordings_and_a_rate(model: Path, music: Path, tmp_path: Path) -> None:

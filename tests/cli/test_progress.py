@@ -57,6 +57,24 @@ def test_a_terminal_gets_a_bar_after_a_second(capsys, clock, monkeypatch):
     assert "copying" in capsys.readouterr().err
 
 
+def test_work_inside_other_work_has_a_bar_beside_it(capsys, clock, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    for outer_first in (True, False):
+        with progress("features", 10, "s") as outer:
+            clock.now_s += 2
+            if outer_first:
+                outer(1)
+            with progress("encoding", 10, "s") as inner:
+                clock.now_s += 2
+                inner(1)
+            outer(1)
+        found = capsys.readouterr().err
+        assert "features" in found
+        assert "encoding" in found
+        assert module._Bar._display is None
+
+
 def test_an_error_passes_through(clock):
     with pytest.raises(KeyError), progress("copying", 1, "B"):
         raise KeyError

@@ -89,12 +89,16 @@ def test_a_prior_is_trained_on_sound_and_on_codes(place: Path, data: str) -> Non
     if data == "codes":
         model = ["--model", str(place / "vqvae" / "model"), "--workers", "1"]
         assert main(["data", "tokenize", str(place / "data"), "-o", str(place / "codes"), *model]) == 0
-        settings = [f"data.path={place / 'codes'}"]
+        settings = [
+            f"data.path={place / 'codes'}",
+            "run.sample_every_steps=1",
+        ]  # before there is anything to sample from
     assert main(["train", "prior", str(place / "prior.yaml"), "-o", str(run), "--level", "1", *settings]) == 0
     prior = load_prior(run / "model")
     assert prior.config.level == 1
     assert (run / "model" / "vocabulary.json").is_file()
     assert (run / "sounds" / "step-00000004" / "generated.wav").is_file()
+    assert not (run / "sounds" / "step-00000001").exists()
 
 
 def test_a_dry_run_measures_and_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,6 +94,7 @@ def test_what_cannot_be_used_is_listed_with_its_place(folder: Path, tmp_path: Pa
         good | {"path": 7},
         good | {"path": "song 1.flac", "artist": 5},
         {"path": "song 2.flac", "artist": "B"},
+        {"file": "song 2.flac", "artist": "B", "genre": "G"},
         good | {"path": 300 * "long"},
         good | {"path": "song 1.flac", "title": "half a character \ud800"},
     )
@@ -103,7 +105,7 @@ def test_what_cannot_be_used_is_listed_with_its_place(folder: Path, tmp_path: Pa
         6: "names gone.wav, which does not exist", 7: "names song 0.flac again, after metadata.jsonl line 1",
         8: "is not JSON", 9: "is 5; expected an object", 10: "has the path 7; expected the name",
         11: "has the artist 5; expected text", 12: "has no genre",
-        13: "which does not exist", 14: "is not JSON ('utf-8' codec can't encode character",
+        13: "has no path; expected", 14: "which does not exist", 15: "is not JSON ('utf-8'",
     }  # fmt: skip
     said = reasons(found.skipped)
     for line, text in expected.items():
@@ -112,6 +114,43 @@ def test_what_cannot_be_used_is_listed_with_its_place(folder: Path, tmp_path: Pa
     listed = [json.loads(line) for line in (tmp_path / "dataset" / "skipped.jsonl").read_text().splitlines()]
     assert {item["where"]: item["reason"] for item in listed} == said
     assert prepared(tmp_path).decoded == 0  # nor are bad files tried again
+
+
+def test_folders_that_nobody_may_read_are_one_sentence(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = prepared(tmp_path).dataset
+    (folder / "locked").mkdir()
+    refusal, listed, looked, read = PermissionError(13, "Permission denied"), Path.iterdir, Path.is_file, Path.read_text
+
+    def unless(usual: Any, name: str) -> Any:
+        def asked(path: Path, *arguments: Any, **settings: Any) -> Any:
+            if path.name == name:
+                raise refusal
+            return usual(path, *arguments, **settings)
+
+        return asked
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", unless(listed, "locked"))
+        with pytest.raises(DataError, match=r"locked cannot be read \(Permission denied\); allow it, or move it"):
+            prepared(tmp_path)
+    for name, usual in (("is_file", looked), ("read_text", read)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, unless(usual, "dataset.json"))
+            with pytest.raises(DataError, match=r"cannot be read \(Permission denied\); allow it, or name another"):
+                Dataset.open(dataset.folder)
+
+
+def test_half_a_list_of_songs_is_damaged_and_not_shorter(folder: Path, tmp_path: Path) -> None:
+    dataset = prepared(tmp_path).dataset
+    path = dataset.folder / "songs.jsonl"
+    whole = path.read_text()
+    path.write_text(whole.removesuffix("\n"))
+    assert Dataset.open(dataset.folder).songs == dataset.songs
+    path.write_text(whole[:-9])
+    with pytest.raises(DataError, match=r"Line 3 of .* is damaged"):
+        Dataset.open(dataset.folder)
 
 
 def test_files_that_the_metadata_forget_are_listed(folder: Path, tmp_path: Path) -> None:

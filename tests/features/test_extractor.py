@@ -188,14 +188,13 @@ def test_the_timing_of_a_recording_is_its_own(model: Path) -> None:
         extractor(model, timing="recording")(sound(0.5))
 
 
-def test_half_precision_is_refused_where_it_cannot_hold_a_value(model: Path) -> None:
+def test_what_half_precision_cannot_hold_stays_in_float32(model: Path) -> None:
     found = extractor(model, layers=(0,), store="float16")
     frames = found(sound(0.05))[0]
     assert frames.dtype == torch.float16
     assert torch.equal(frames, extractor(model, layers=(0,))(sound(0.05))[0].half())
     found.prior.token_embedding.weight.data.mul_(1e6)
-    with pytest.raises(DataError, match=r"has a value of .* in layer 0; half precision ends at 65504"):
-        found(sound(0.05))
+    assert found(sound(0.05))[0].dtype == torch.float32
 
 
 def test_settings_that_cannot_be(model: Path) -> None:

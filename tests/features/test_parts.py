@@ -1,5 +1,8 @@
 """Wherever the work on a recording ends, it goes on to the same bytes."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,55 @@ def test_a_killed_extraction_ends_with_the_same_bytes(
         kept = np.load(tmp_path / "whole" / f"layer_{layer}" / "song.flac.npy", mmap_mode="r")
         assert kept.dtype == np.dtype(found.config.store)
         assert np.array_equal(kept, frames.numpy())
+
+
+@pytest.mark.parametrize("kind", ["frames", "mean", "rate"])
+def test_what_half_precision_cannot_hold_is_float32_wherever_it_ends(
+    model: Path, tmp_path: Path, recording: Recording, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = extractor(model, layers=(3, 1), **(KINDS[kind] | {"store": "float16"}))
+    usual = found.read
+
+    def loud(reading: Any, first: int = 0) -> Any:
+        """One number of the last window is far beyond half precision."""
+        for window, frames in enumerate(usual(reading, first), first):
+            frames[3][-1, 5] += 1e9 * (window == WINDOWS - 1)
+            yield frames
+
+    monkeypatch.setattr(found, "read", loud)
+    with pytest.raises(KeyboardInterrupt):
+        extract(found, tmp_path / "out", recording, stop=2)
+    extract(found, tmp_path / "out", recording)
+    expected = found(recording.path)
+    for layer, dtype in ((3, np.float32), (1, np.float16)):
+        kept = np.load(tmp_path / "out" / f"layer_{layer}" / "song.flac.npy")
+        assert kept.dtype == dtype
+        assert np.array_equal(kept, expected[layer].numpy())
+        assert np.isfinite(kept).all()
+    (entry,) = map(json.loads, (tmp_path / "out" / "recordings.jsonl").read_text().splitlines())
+    assert entry["float32_layers"] == [3]
+    extract(found, tmp_path / "whole", recording)
+    assert content(tmp_path / "whole") == content(tmp_path / "out")
+
+
+def test_how_far_the_encoding_is_is_told(model: Path, recording: Recording) -> None:
+    shown: list[tuple[str, float, list[float]]] = []
+
+    @contextmanager
+    def show(text: str, seconds: float) -> Iterator[Any]:
+        shown.append((text, seconds, []))
+        yield shown[-1][2].append
+
+    for windows in (None, 1):
+        extractor(model, windows=windows).reading(recording.path, show)
+    whole_s = round(13.5 * 128) / RATE
+    assert [(text, seconds) for text, seconds, _ in shown] == [
+        ("peak of song.flac", pytest.approx(whole_s)),
+        ("encoding song.flac", pytest.approx(whole_s)),
+        ("peak of song.flac", pytest.approx(whole_s)),
+        ("encoding song.flac", pytest.approx(8 * 128 / RATE)),
+    ]
+    assert all(sum(told) == pytest.approx(whole_s) for _, _, told in shown[:3])
 
 
 def test_another_recording_does_not_go_on_with_this_one(model: Path, tmp_path: Path, recording: Recording) -> None:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jukebox.nn.affine import convolution, then, transposed
+from jukebox.nn.affine import convolution_map, then, transposed_map
 from jukebox.nn.conv1d import Conv1d, ConvTranspose1d, ResidualBlock
 from jukebox.nn.conv_stream import AffineLayer, Chain, ResidualLayer, Scratch, Window
 
@@ -40,7 +40,7 @@ def test_convolution(pieces: list[int], channels: int, outputs: int, shape: tupl
     # Below one stride the whole-window form has no output and refuses.
     x = torch.randn(max(sum(pieces), stride), channels)
     pieces = [*pieces, len(x) - sum(pieces)]
-    assert_same(Chain([AffineLayer(convolution(conv))], conv.weight, outputs), conv, x, pieces)
+    assert_same(Chain([AffineLayer(convolution_map(conv))], conv.weight, outputs), conv, x, pieces)
 
 
 @settings(max_examples=30, deadline=None)
@@ -48,7 +48,7 @@ def test_convolution(pieces: list[int], channels: int, outputs: int, shape: tupl
 def test_transposed_convolution(pieces: list[int], stride: int, outputs: int) -> None:
     torch.manual_seed(0)
     conv = ConvTranspose1d(5, outputs, 2 * stride, stride, padding=stride // 2)
-    chain = Chain([AffineLayer(transposed(conv))], conv.weight, outputs)
+    chain = Chain([AffineLayer(transposed_map(conv))], conv.weight, outputs)
     assert_same(chain, conv, torch.randn(sum(pieces), 5), pieces)
 
 
@@ -59,7 +59,7 @@ def test_upsampling_then_convolution_as_one_map(pieces: list[int], stride: int, 
     torch.manual_seed(0)
     up = ConvTranspose1d(5, 6, 2 * stride, stride, padding=stride // 2)
     conv = Conv1d(6, outputs, 3, padding=1)
-    chain = Chain([AffineLayer(then(transposed(up), convolution(conv)))], conv.weight, outputs)
+    chain = Chain([AffineLayer(then(transposed_map(up), convolution_map(conv)))], conv.weight, outputs)
     assert_same(chain, torch.nn.Sequential(up, conv), torch.randn(sum(pieces), 5), pieces)
 
 

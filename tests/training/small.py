@@ -1,6 +1,7 @@
 """Small models, sources and runs that train in a blink."""
 
 import hashlib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -167,6 +168,21 @@ TRAINERS = {
         prior_trainer, config=ALIGNED_CONFIG, alignment=AlignmentConfig(), optimizer=replace(OPTIMIZER, name="muon")
     ),
 }
+
+
+def plant(trainer: Trainer, bad: Collection[int], at_bad: Callable[[], None] = lambda: None) -> Trainer:
+    """Let the last windows of some steps, counted from 1, have no finite loss."""
+    usual, last = trainer.task.loss, trainer.run.batch - trainer.micro_batch
+
+    def broken(items: Any, first: int, *, training: bool) -> Any:
+        loss = usual(items, first, training=training)
+        if not training or trainer.step + 1 not in bad or first % trainer.run.batch != last:
+            return loss
+        at_bad()
+        return type(loss)(total=loss.total * torch.nan, metrics=loss.metrics)
+
+    trainer.task.loss = broken
+    return trainer
 
 
 def quiet(text: str) -> None:

@@ -164,12 +164,16 @@ def test_contradictions_are_refused() -> None:
 
     with pytest.raises(ConfigError, match="no alignment head"):
         recipe(PRIOR_CONFIG)
-    with pytest.raises(ConfigError, match="alignment_layer is 0; expected a layer X, L or D of 'RCPX'"):
+    with pytest.raises(ConfigError, match=r"alignment_layer is 0; expected one that looks at lyrics.* \(3 of 'RCPX'\)"):
         recipe(replace(CONFIG, lyrics=replace(HEAD, alignment_layer=0)))
     with pytest.raises(ConfigError, match="alignment_head is 2; expected 0 to 1"):
         recipe(replace(CONFIG, lyrics=replace(HEAD, alignment_head=2)))
     with pytest.raises(ConfigError, match="weight is 0"):
         AlignmentConfig(weight=0.0)
-    with pytest.raises(ConfigError, match="also has layer 1; expected layers X, L or D of 'RCPX'"):
+    with pytest.raises(ConfigError, match=r"also has layer 1; expected one that looks at lyrics.* \(3 of 'RCPX'\)"):
         PriorRecipe(data=DATA, model=CONFIG, run=run_config(), alignment=AlignmentConfig(also=(1,)))
+    # What is dense sees lyrics only where they are a prefix.
+    dense = replace(CONFIG, transformer=replace(CONFIG.transformer, attention="RDPX"))
+    with pytest.raises(ConfigError, match=r"alignment_layer is 1; expected one that looks at lyrics"):
+        recipe(replace(dense, lyrics=replace(HEAD, alignment_layer=1)))
     assert recipe(replace(JOINT_CONFIG, lyrics=replace(HEAD, encoder=None)))

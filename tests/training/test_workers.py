@@ -14,15 +14,22 @@ from jukebox.errors import ConfigError
 from jukebox.training import checkpoint
 from jukebox.training.workers import ALONE, workers
 from tests.training.processes import together
-from tests.training.small import TRAINERS
+from tests.training.small import TRAINERS, plant
 
 STEPS, TOLERANCE, MUON = 20, 1e-5, 1e-4
 """Losses of 3 to 4 in float32; measured: 7e-7, and 1.2e-5 with Muon, which makes matrices orthogonal in bfloat16."""
 SETTINGS = {"steps": STEPS, "log_every_steps": 1, "average_decay": 0.9, "save_every_steps": 10}
 
 
-def train(rank: int, kind: str, folder: Path, kill_at: int | None = None, said: Path | None = None) -> None:
-    """One of two workers; the second one may be killed."""
+def train(
+    rank: int,
+    kind: str,
+    folder: Path,
+    kill_at: int | None = None,
+    said: Path | None = None,
+    bad: tuple[int, ...] = (),
+) -> None:
+    """One of two workers; the second one may be killed, or have no finite loss in some steps."""
     torch.set_num_threads(1)
     if said is not None and rank == 0:
         sys.stderr = said.open("w")
@@ -39,6 +46,8 @@ def train(rank: int, kind: str, folder: Path, kill_at: int | None = None, said: 
                 return one_step(*arguments)
 
             trainer.one_step = fatal
+            if rank == 1:
+                plant(trainer, bad)
             trainer.train()
     except JukeboxError as error:
         print(error, file=sys.stderr, flush=True)
@@ -84,6 +93,19 @@ def test_a_killed_worker_ends_the_run_clearly(tmp_path: Path) -> None:
     saved = checkpoint.latest(tmp_path / "run" / "checkpoints")
     assert saved is not None
     assert saved.step == 10
+
+
+def test_workers_skip_together_what_has_no_finite_gradient_in_one_of_them(tmp_path: Path) -> None:
+    bad, said = (3, 10, 13, *range(14, 40)), tmp_path / "said"
+    assert together(train, "prior", tmp_path / "run", None, said, bad) == [2, 2]
+    found = losses(tmp_path / "run")
+    assert sorted(found) == [1, 2, *range(4, 10), 11, 12]
+    assert all(abs(loss) < 20 for loss in found.values())
+    assert "The last 8 of 20 steps had no finite gradient" in said.read_text()
+    assert "it goes on from step 11, the last that was saved" in said.read_text()
+    saved = checkpoint.latest(tmp_path / "run" / "checkpoints")
+    assert saved is not None
+    assert saved.step == 11
 
 
 def test_alone_there_is_nobody_to_ask() -> None:

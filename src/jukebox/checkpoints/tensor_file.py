@@ -84,11 +84,12 @@ def read(path: Path) -> dict[str, Tensor]:
     """Every tensor of a safetensors file, memory-mapped: nothing is read until it is used.
 
     Raises:
-        CheckpointError: the file is missing, truncated or not a safetensors file.
+        CheckpointError: the file is missing, truncated or not a safetensors file, or was replaced meanwhile.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; expected a safetensors file: check the path.")
     try:
+        before = _state(path)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         # What is memory-mapped stays so as long as any tensor of it is there: a model that replaces its matrices one
@@ -96,11 +97,19 @@ def read(path: Path) -> dict[str, Tensor]:
         for names in _groups(tensors):
             with safe_open(path, framework="pt") as file:
                 tensors |= {name: file.get_tensor(name) for name in names}
+        if _state(path) != before:  # as a run does that saves
+            raise CheckpointError(f"{path} was replaced while it was read; do it again.")
         return tensors
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is truncated or damaged ({error}); get it again or import the original file again."
         ) from error
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What tells a file from another of the same name."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _groups(tensors: Mapping[str, Tensor]) -> list[list[str]]:

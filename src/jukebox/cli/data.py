@@ -138,11 +138,12 @@ def _with(done: Callable, where: object) -> Callable:
 
 def _show(arguments: argparse.Namespace) -> None:
     from jukebox.data import dataset, shards
+    from jukebox.data.collection import holds
 
-    if (arguments.folder / shards.DESCRIPTION).is_file():
+    if holds(arguments.folder, shards.DESCRIPTION):
         _print_tables(shards.Tokens.open(arguments.folder))
         _print_codes(arguments.folder)
-    elif (arguments.folder / dataset.DESCRIPTION).is_file():
+    elif holds(arguments.folder, dataset.DESCRIPTION):
         _print_tables(dataset.Dataset.open(arguments.folder))
     else:
         raise DataError(

@@ -146,7 +146,7 @@ def _extract_all(extractor: "FeatureExtractor", folder: "FeatureFolder", recordi
     with progress("features", sum(lengths.values()), "s") as advance:
         for recording in waiting:
             try:
-                reading = extractor.reading(recording.path)
+                reading = extractor.reading(recording.path, lambda text, seconds: progress(text, seconds, "s"))
             except (AudioError, DataError) as error:
                 if len(recordings) == 1:
                     raise
@@ -173,4 +173,11 @@ def _extract(extraction: "Extraction", frame_s: float, advance: "Advance") -> No
     advance(extraction.frames_done * frame_s)
     for frames in extraction.run():
         advance(frames * frame_s)
-    extraction.finish()
+    wider = extraction.finish()
+    if wider:
+        print(
+            f"jukebox: {extraction.name} has numbers beyond 65504, where half precision ends; stored as float32: layer"
+            f"{'' if len(wider) == 1 else 's'} {', '.join(map(str, wider))}.",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -39,6 +39,7 @@ EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 # A full disk, a quota, a limit on the size of files: what nobody catches where it happens ends here.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_TO_BE_HAD = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,9 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
+        what = error.filename or "A file"
+        if error.errno in _NOT_TO_BE_HAD:
+            return _complain(f"{what} cannot be used ({error.strerror}): choose another, or change who may use it.")
         if error.errno not in _NO_ROOM:
             raise
-        what = error.filename or "A file"
         return _complain(f"{what} cannot be written ({error.strerror}): make room, and run the same command again.")
 
 

@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 _PATIENCE_S = 1.0
 _LINE_EVERY_S = 10.0
@@ -76,13 +77,16 @@ class _Lines:
 
 
 class _Bar:
-    """For a terminal: rich's bar, which appears only when the work has taken a second."""
+    """For a terminal: rich's bar, which appears only when the work has taken a second, beside the one around it."""
+
+    _display: ClassVar[Any] = None  # a terminal has room for one, which shows all bars
 
     def __init__(self, description: str, total: int | float | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
         self._done = 0.0
         self._start_s = time.monotonic()
         self._shown = None
+        self._owns = False
 
     def advance(self, n: int | float) -> None:
         self._done += n
@@ -94,9 +98,20 @@ class _Bar:
 
     def close(self) -> None:
         if self._shown is not None:
-            self._shown[0].stop()
+            bar, task = self._shown
+            bar.remove_task(task)
+        if self._owns:
+            _Bar._display.stop()
+            _Bar._display = None
 
     def _show(self) -> None:
+        if _Bar._display is None:
+            _Bar._display, self._owns = self._opened(), True
+        bar = _Bar._display
+        self._shown = bar, bar.add_task(self._description, total=self._total, amount=self._amount())
+
+    @staticmethod
+    def _opened() -> Any:
         from rich import progress as rich_progress
         from rich.console import Console
 
@@ -109,7 +124,7 @@ class _Bar:
             transient=True,
         )
         bar.start()
-        self._shown = bar, bar.add_task(self._description, total=self._total, amount=self._amount())
+        return bar
 
     def _amount(self) -> str:
         rate = self._done / max(time.monotonic() - self._start_s, 1e-9)

@@ -28,6 +28,8 @@ def generated(trainer: "Trainer") -> "MakeSounds | None":
     vqvae = load_vqvae(recipe.vqvae)
 
     def make(step: int) -> list[Sound]:
+        if not trainer.folder.model.is_dir():  # nothing is saved yet
+            return []
         prior = load_prior(trainer.folder.model).to(task.device)
         item = source.take(0)
         codes = sample(prior, task.conditions([item]), seed=recipe.run.seed)

@@ -209,7 +209,7 @@ class PriorConfig(Config):
                 "This prior has no alignment head (lyrics.alignment_layer, lyrics.alignment_head): use one that has."
             )
         layer, head = lyrics.alignment_layer, lyrics.alignment_head
-        require(self._looks(layer), lyrics, "alignment_layer", f"a layer X, L or D of {self.transformer.attention!r}")
+        require(layer in self.lyric_layers(), lyrics, "alignment_layer", self._lyric_layers_text())
         require(0 <= head < self.transformer.heads, lyrics, "alignment_head", f"0 to {self.transformer.heads - 1}")
         return layer, head
 
@@ -221,14 +221,17 @@ class PriorConfig(Config):
         """
         layers = sorted({self.alignment_head()[0], *also})
         for layer in layers:
-            if not self._looks(layer):
-                raise ConfigError(
-                    f"AlignmentConfig.also has layer {layer}; expected layers X, L or D of "
-                    f"{self.transformer.attention!r}, counted from 0."
-                )
+            if layer not in self.lyric_layers():
+                raise ConfigError(f"AlignmentConfig.also has layer {layer}; expected {self._lyric_layers_text()}.")
         return tuple(layers)
 
-    def _looks(self, layer: int) -> bool:
-        """Whether a layer looks at lyrics."""
-        layers = self.transformer.layers
-        return 0 <= layer < len(layers) and layers[layer] in ("X", "L", "D")
+    def _lyric_layers_text(self) -> str:
+        found = ", ".join(map(str, self.lyric_layers())) or "there is none"
+        return f"one that looks at lyrics, counted from 0 ({found} of {self.transformer.attention!r})"
+
+    def lyric_layers(self) -> tuple[int, ...]:
+        """The layers that look at lyrics: X at encoded ones, L and D at those before the codes."""
+        if self.lyrics is None:
+            return ()
+        letters = ("X",) if self.lyrics.encoder is not None else ("L", "D")
+        return tuple(index for index, layer in enumerate(self.transformer.layers) if layer in letters)

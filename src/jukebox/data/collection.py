@@ -120,6 +120,14 @@ class Collection:
         )
 
 
+def holds(folder: Path, name: str) -> bool:
+    """Whether a folder has a file of that name; raises DataError where nobody may know."""
+    try:
+        return (folder / name).is_file()
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror}); allow it, or name another folder.") from error
+
+
 def read_description(folder: Path, name: str, kind: str, command: str) -> dict[str, Any]:
     """The JSON file that says what a folder is.
 
@@ -127,11 +135,13 @@ def read_description(folder: Path, name: str, kind: str, command: str) -> dict[s
         DataError: there is none, or it is damaged or says something else than `kind`.
     """
     path = folder / name
-    if not path.is_file():
+    if not holds(folder, name):
         raise DataError(f"{folder} has no {name}; name a folder that `jukebox data {command}` has finished.")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         found = values["format"]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); allow it, or name another folder.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}); run `jukebox data {command}` again.") from error
     if found != kind:
@@ -148,7 +158,8 @@ def read_songs(folder: Path) -> tuple[Song, ...]:
     path = folder / SONGS
     songs = []
     try:
-        for place, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        for place, line in enumerate(lines if lines != [""] else [], start=1):
             try:
                 songs.append(Song.from_json(line))
             except (ValueError, KeyError, TypeError, LabelError) as error:

@@ -109,9 +109,14 @@ def sound_files(
     """The sound files of a folder and of all folders in it, hidden ones and `leave_out` excepted, in their order.
 
     `inside` are the folders around this one, which a link in it may lead back to; `suffixes` are those of its files.
+    Raises DataError where a folder cannot be read: what is in it would be missing without a word.
     """
     inside |= {folder.resolve()}
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror}); allow it, or move it elsewhere.") from error
+    for path in paths:
         if path.name.startswith(".") or (leave_out and path.resolve() == leave_out.resolve()):
             continue
         if path.is_dir():
@@ -184,6 +189,8 @@ def _entry(folder: Path, where: str, values: Any) -> Entry:
     if not isinstance(values, dict):
         raise DataError(f"is {_short(values)}; expected an object with named fields")
     path = values.get("path")
+    if path is None:
+        raise DataError("has no path; expected the name of a sound file in a field of that name")
     if not (isinstance(path, str) and path):
         raise DataError(f"has the path {_short(path)}; expected the name of a sound file")
     if _readable(path) != path:

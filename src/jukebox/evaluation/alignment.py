@@ -49,12 +49,6 @@ class Alignment:
     even_share: float
 
 
-def lyric_layers(prior: Prior) -> tuple[int, ...]:
-    """The layers that look at lyrics and can show it."""
-    letters = "XLD" if prior.layout.prefix else "X"
-    return tuple(index for index, layer in enumerate(prior.config.transformer.layers) if layer in set(letters))
-
-
 @torch.no_grad()
 def evaluate_alignment(
     prior: Prior, windows: Windows, indices: Sequence[int], hop_s: float, *, parts: Parts, display: Display = unseen
@@ -69,7 +63,7 @@ def evaluate_alignment(
         parts: keeps what has been found.
         display: shows how far it has come.
     """
-    layers, found, even = lyric_layers(prior), [], []
+    layers, found, even = prior.config.lyric_layers(), [], []
     with display("reading attention", len(indices), "windows") as advance:
         for index in indices:
             crop = windows.take(index)
@@ -103,7 +97,7 @@ def evaluate_alignment(
 def attention_of(prior: Prior, crop: TokenCrop) -> dict[int, Attention]:
     """The attention of every code of a window to its lyric tokens, by layer."""
     device = prior.token_embedding.weight.device
-    wanted = Wanted(attention=frozenset(lyric_layers(prior)))
+    wanted = Wanted(attention=frozenset(prior.config.lyric_layers()))
     output = prior(crop.codes[None].to(device), conditions_for([crop], prior.config).to(device), wanted=wanted)
     return {layer: weights[0, :, -len(crop.codes) :].cpu() for layer, weights in output.lyric_attention.items()}
 

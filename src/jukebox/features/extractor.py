@@ -10,14 +10,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jukebox import presets
-from jukebox.checkpoints.codes import CodesFile, check_belongs, codebook_fingerprint, load_codes
+from jukebox.checkpoints.codes import CODES_SUFFIX, CodesFile, check_belongs, codebook_fingerprint, load_codes
 from jukebox.checkpoints.load import first_layers
 from jukebox.errors import ConfigError, DataError, LabelError
 from jukebox.features.brought import bring_layers
 from jukebox.features.resample import resampled
 from jukebox.features.room import check_host, keeps_all, needed_bytes
 from jukebox.features.settings import PUBLISHED_TOTAL_S, FeatureConfig, frames_at
-from jukebox.features.sound import CODES_SUFFIX, RecordingCodes, file_codes, given_codes, most_codes, sound_codes
+from jukebox.features.sound import (
+    RecordingCodes,
+    Show,
+    file_codes,
+    given_codes,
+    most_codes,
+    quietly,
+    sound_codes,
+)
 from jukebox.labels.labels import Labels, SongTokens
 from jukebox.labels.timing import SongSpan
 from jukebox.models import Parts, find
@@ -137,12 +145,13 @@ class FeatureExtractor:
             recording: of any length.
 
         Returns:
-            For each layer [frames width], or [width] with `mean`, on the CPU.
+            For each layer [frames width], or [width] with `mean`, on the CPU; in float32 also where float16 is asked
+            for and does not hold every number of the layer.
 
         Raises:
             AudioError: the sound cannot be used.
-            DataError: the codes are of another model, the recording is longer or shorter than the prior knows and
-                `timing` is "recording", or a value is beyond half precision and that is asked for.
+            DataError: the codes are of another model, or the recording is longer or shorter than the prior knows and
+                `timing` is "recording".
         """
         reading = self.reading(recording)
         windows = list(self.read(reading))
@@ -157,7 +166,7 @@ class FeatureExtractor:
                 if self.config.rate_hz is not None:
                     frames, count = whole.numpy(), self.count(reading.frames)
                     whole = torch.cat([torch.from_numpy(part) for _, part in resampled(frames, count)], 1)
-            found[layer] = self.stored(whole, reading.name, layer)
+            found[layer] = self.stored(whole)
         return found
 
     def count(self, frames: int) -> int:
@@ -165,11 +174,16 @@ class FeatureExtractor:
         grid, rate = self.model.grid, self.config.rate_hz
         return frames if rate is None else frames_at(rate, frames, grid.sample_rate, grid.hops[self.level])
 
-    def reading(self, recording: Source) -> Reading:
-        """The codes of a recording and the windows in which they are read; raises as a call."""
+    def reading(self, recording: Source, show: Show = quietly) -> Reading:
+        """The codes of a recording and the windows in which they are read; raises as a call.
+
+        Args:
+            recording: of any length.
+            show: how far the encoding of a file is.
+        """
         name = str(recording) if isinstance(recording, str | Path) else "The recording"
         most = most_codes(self.config, self.context, self.hop)
-        found = self._codes(recording, name, most)
+        found = self._codes(recording, name, most, show)
         codes = len(found.codes) if most is None else min(len(found.codes), most)
         reading = Reading(name=name, recording=found, windows=plan_windows(codes, self.context, self.hop))
         self._check_length(reading)
@@ -180,25 +194,19 @@ class FeatureExtractor:
         for window in reading.windows[first:]:
             yield self._read(reading, window)
 
-    def stored(self, values: Float[Tensor, "*frames width"], name: str, layer: int) -> Float[Tensor, "*frames width"]:
-        """Results in the type that is asked for; raises DataError where half precision cannot hold them."""
+    def stored(self, values: Float[Tensor, "*frames width"]) -> Float[Tensor, "*frames width"]:
+        """Results in the type that is asked for, or in float32 where half precision cannot hold one of them."""
         result = values.to(_DTYPES[self.config.store])
-        if result.dtype == torch.float16 and not bool(result.isfinite().all()):
-            largest = float(values.abs().max())
-            raise DataError(
-                f"{name} has a value of {largest:.3g} in layer {layer}; half precision ends at 65504: store features "
-                "as float32, in another folder."
-            )
-        return result
+        return result if torch.equal(result.isfinite(), values.isfinite()) else values.float()
 
-    def _codes(self, recording: Source, name: str, most: int | None) -> RecordingCodes:
+    def _codes(self, recording: Source, name: str, most: int | None, show: Show) -> RecordingCodes:
         vqvae, config, level = self.model.vqvae, self.config, self.level
         if isinstance(recording, Tensor):
             return sound_codes(vqvae, recording, config, level, most)
         if isinstance(recording, str | Path):
             path = Path(recording)
             if path.suffix.lower() != CODES_SUFFIX:
-                return file_codes(vqvae, path, config, level, most)
+                return file_codes(vqvae, path, config, level, most, show)
             recording = load_codes(path)
         check_belongs(recording, vqvae, Path(name))
         return given_codes(recording, config, level, name)

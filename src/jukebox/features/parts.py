@@ -5,13 +5,16 @@ How long a file is says how many windows are whole, so that a process may end at
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from jukebox.checkpoints.files import flush, replacing
 from jukebox.errors import DataError
@@ -19,6 +22,8 @@ from jukebox.features.extractor import FeatureExtractor, Reading, mean_of
 from jukebox.features.recordings import Recording
 from jukebox.features.resample import resampled
 from jukebox.features.store import FeatureFolder
+
+_ROWS_AT_ONCE = 1024
 
 
 class Rows:
@@ -70,10 +75,11 @@ class Extraction:
         config, width = extractor.config, extractor.width
         ends = [window.end for window in reading.windows]
         header, dtype = b"", np.dtype(np.float32)
+        # Rows that need nothing done to them are the array; whether half precision holds them is known at the end.
+        self._as_they_are = not config.mean and config.rate_hz is None and config.store == "float32"
         if config.mean:
             ends, dtype = list(range(1, len(ends) + 1)), np.dtype(np.float64)  # one row of sums
-        elif config.rate_hz is None:
-            dtype = np.dtype(config.store)
+        elif self._as_they_are:
             header = npy_header((reading.frames, width), dtype)
         self._dtype = dtype
         place = folder.parts / _digest(recording, reading)
@@ -87,6 +93,11 @@ class Extraction:
                 rows.keep(self.windows_done)
         except OSError as error:
             raise _unwritable(folder.folder, error) from error
+
+    @property
+    def name(self) -> str:
+        """Of the recording, for people."""
+        return self._reading.name
 
     @property
     def frames_done(self) -> int:
@@ -103,10 +114,8 @@ class Extraction:
                 frames = len(values)
                 if config.mean:
                     kept[layer] = values.sum(0, dtype=torch.float64)
-                elif config.rate_hz is not None:
-                    kept[layer] = values
                 else:
-                    kept[layer] = extractor.stored(values, self._reading.name, layer)
+                    kept[layer] = values
             try:
                 for layer, values in kept.items():
                     self._rows[layer].add(values.numpy())
@@ -115,49 +124,66 @@ class Extraction:
             self.windows_done += 1
             yield frames
 
-    def finish(self) -> int:
-        """Make the arrays of what was kept, and say so; returns how many frames they have."""
-        frames = self._reading.frames
+    def finish(self) -> tuple[int, ...]:
+        """Make the arrays of what was kept, and say so; returns the layers that half precision could not hold."""
+        extractor, target_of = self._extractor, self._folder.array
+        wider = []
         for layer, rows in self._rows.items():
-            target = self._folder.array(layer, self._recording)
+            target = target_of(layer, self._recording)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if self._extractor.config.mean:
-                    self._write_mean(layer, rows.path, target)
-                elif self._extractor.config.rate_hz is not None:
-                    frames = self._write_resampled(layer, rows.path, target)
-                else:
+                if self._as_they_are:
                     flush(rows.path)
                     rows.path.replace(target)
+                elif not self._write(rows.path, target):
+                    wider.append(layer)
             except OSError as error:
                 raise _unwritable(self._folder.folder, error) from error
-        self._folder.add(self._recording, frames)
+        self._folder.add(self._recording, extractor.count(self._reading.frames), tuple(wider))
         for rows in self._rows.values():
             rows.path.unlink(missing_ok=True)
-        return frames
+        return tuple(wider)
 
-    def _write_mean(self, layer: int, path: Path, target: Path) -> None:
-        sums = torch.from_numpy(np.fromfile(path, self._dtype).reshape(-1, self._extractor.width))
-        mean = self._extractor.stored(mean_of(sums, self._reading.frames), self._reading.name, layer)
-        with replacing(target) as temporary, temporary.open("wb") as file:
-            np.save(file, mean.numpy())
-
-    def _write_resampled(self, layer: int, path: Path, target: Path) -> int:
-        extractor, width = self._extractor, self._extractor.width
-        count = extractor.count(self._reading.frames)
-        frames = np.memmap(path, self._dtype, "r", shape=(self._reading.frames, width))
-        dtype = np.dtype(extractor.config.store)
-        header = npy_header((count, width), dtype)
+    def _write(self, path: Path, target: Path) -> bool:
+        """An array of kept rows, in float32 where half precision cannot hold it; False then."""
+        wanted = np.dtype(self._extractor.config.store)
         with replacing(target) as temporary:
-            with temporary.open("wb") as file:
-                file.write(header)
-                _take_room(file, len(header) + count * width * dtype.itemsize)
-            found = np.memmap(temporary, dtype, "r+", len(header), (count, width))
-            for columns, values in resampled(frames, count):
-                stored = extractor.stored(torch.from_numpy(values), self._reading.name, layer)
-                found[:, columns] = stored.numpy()
-            found.flush()
-        return count
+            holds = self._fill(temporary, path, wanted)
+            if not holds:
+                self._fill(temporary, path, np.dtype(np.float32))
+        return holds
+
+    def _fill(self, temporary: Path, path: Path, dtype: np.dtype) -> bool:
+        """Write the array in that type; stops with False where it cannot hold a number."""
+        extractor, frames = self._extractor, self._reading.frames
+        width = extractor.width
+        shape = (width,) if extractor.config.mean else (extractor.count(frames), width)
+        header = npy_header(shape, dtype)
+        with temporary.open("wb") as file:
+            file.write(header)
+            _take_room(file, len(header) + math.prod(shape) * dtype.itemsize)
+        array = np.memmap(temporary, dtype, "r+", len(header), shape)
+        for place, values in self._results(path):
+            stored = (extractor.stored(values) if dtype == np.float16 else values.float()).numpy()
+            if stored.dtype != dtype:
+                return False
+            array[place] = stored
+        array.flush()
+        return True
+
+    def _results(self, path: Path) -> Iterator[tuple[Any, Float[Tensor, "*_ _"]]]:
+        """Parts of what the kept rows become, each with its place."""
+        extractor, frames = self._extractor, self._reading.frames
+        rows = np.memmap(path, self._dtype, "r").reshape(-1, extractor.width)
+        if extractor.config.mean:
+            yield slice(None), mean_of(torch.from_numpy(np.array(rows)), frames)
+        elif extractor.config.rate_hz is not None:
+            for columns, values in resampled(rows, extractor.count(frames)):
+                yield (slice(None), columns), torch.from_numpy(values)
+        else:
+            for first in range(0, frames, _ROWS_AT_ONCE):
+                part = slice(first, first + _ROWS_AT_ONCE)
+                yield part, torch.from_numpy(np.array(rows[part]))
 
 
 def _take_room(file: BinaryIO, size: int) -> None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jukebox.audio.io import probe
-from jukebox.checkpoints.codes import load_codes
+from jukebox.checkpoints.codes import CODES_SUFFIX, load_codes
 from jukebox.data.metadata import AUDIO_SUFFIXES, sound_files
 from jukebox.errors import AudioError, DataError
 from jukebox.features.settings import FeatureConfig
-from jukebox.features.sound import CODES_SUFFIX
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ class FeatureConfig(Config):
         mean: the mean over all frames, in place of the frames.
         rate_hz: frames a second, by Fourier resampling along time of the whole recording; None leaves those of the
             codes.
-        store: type of the results.
+        store: type of the results; an array with a number that "float16" cannot hold is stored as float32.
         precision: of the computation.
         normalise: divide the sound by its peak.
         blend: share of the left channel where there are two.

@@ -1,7 +1,8 @@
 """From a recording to the codes that a prior reads: of a file, of sound in memory, or codes that there are already."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,6 @@ from jukebox.features.settings import FeatureConfig
 from jukebox.labels.timing import TimeGrid
 from jukebox.vqvae.streaming import encode_stream
 from jukebox.vqvae.vqvae import VQVAE
-
-CODES_SUFFIX = ".codes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +39,34 @@ class RecordingCodes:
 Blocks = Callable[[], Iterable[Float[Tensor, "channels _"]]]
 """The sound from its beginning, each time it is called."""
 
+Show = Callable[[str, float], AbstractContextManager[Callable[[float], None]]]
+"""Called with what is being done and for how many seconds of sound; gives what is told of seconds that are done."""
+
+
+def quietly(text: str, seconds: float) -> AbstractContextManager[Callable[[float], None]]:
+    """Shows nothing."""
+    return nullcontext(lambda done: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """The sound that is encoded: its name for messages, where it begins in a recording of so many samples, its end."""
+
+    name: str
+    blocks: Blocks
+    offset_samples: int
+    total_samples: int
+    duration_s: float
+
 
 def most_codes(config: FeatureConfig, context: int, hop: int) -> int | None:
     """As many codes as the wanted windows can hold; None without a limit."""
     return None if config.windows is None else (config.windows - 1) * hop + context
 
 
-def file_codes(vqvae: VQVAE, path: Path, config: FeatureConfig, level: int, most: int | None) -> RecordingCodes:
+def file_codes(
+    vqvae: VQVAE, path: Path, config: FeatureConfig, level: int, most: int | None, show: Show = quietly
+) -> RecordingCodes:
     """The codes of a sound file, read twice if it is divided by its peak, and never held as a whole.
 
     Args:
@@ -55,6 +75,7 @@ def file_codes(vqvae: VQVAE, path: Path, config: FeatureConfig, level: int, most
         config: which part, and how it is mixed.
         level: of the prior.
         most: codes of that level, after which no more is read.
+        show: how far it is.
 
     Raises:
         AudioError: the file is missing, damaged, silent or too short.
@@ -65,8 +86,15 @@ def file_codes(vqvae: VQVAE, path: Path, config: FeatureConfig, level: int, most
         return stream(path, start_s=config.start_s, duration_s=config.duration_s, sample_rate=rate)
 
     info = probe(path)
-    total = round(info.samples * rate / info.sample_rate)
-    return _encoded(vqvae, blocks, config, (level, most), (round(config.start_s * rate), total), str(path))
+    total, first = round(info.samples * rate / info.sample_rate), round(config.start_s * rate)
+    wanted = _Part(
+        name=str(path),
+        blocks=blocks,
+        offset_samples=first,
+        total_samples=total,
+        duration_s=min((total - first) / rate, math.inf if config.duration_s is None else config.duration_s),
+    )
+    return _encoded(vqvae, wanted, config, level, most, show)
 
 
 def sound_codes(
@@ -75,8 +103,15 @@ def sound_codes(
     """As `file_codes`, of sound at the model's rate."""
     first = round(config.start_s * vqvae.config.sample_rate)
     wanted = None if config.duration_s is None else first + round(config.duration_s * vqvae.config.sample_rate)
-    part = sound[:, first:wanted].float()
-    return _encoded(vqvae, lambda: part.split(1 << 18, 1), config, (level, most), (first, sound.shape[1]), "The sound")
+    samples = sound[:, first:wanted].float()
+    part = _Part(
+        name="The sound",
+        blocks=lambda: samples.split(1 << 18, 1),
+        offset_samples=first,
+        total_samples=sound.shape[1],
+        duration_s=samples.shape[1] / vqvae.config.sample_rate,
+    )
+    return _encoded(vqvae, part, config, level, most, quietly)
 
 
 def given_codes(file: CodesFile, config: FeatureConfig, level: int, name: str) -> RecordingCodes:
@@ -111,31 +146,29 @@ def given_codes(file: CodesFile, config: FeatureConfig, level: int, name: str) -
 
 
 def _encoded(
-    vqvae: VQVAE,
-    blocks: Blocks,
-    config: FeatureConfig,
-    wanted: tuple[int, int | None],
-    place: tuple[int, int],
-    name: str,
+    vqvae: VQVAE, part: _Part, config: FeatureConfig, level: int, most: int | None, show: Show
 ) -> RecordingCodes:
-    """The codes of sound: of a level and at most so many, for a part that begins and a recording that ends there."""
-    level, most = wanted
+    """The codes of sound: of a level and at most so many."""
     model = vqvae.config
     device = vqvae.vectors(level).device
     ratio = TimeGrid(sample_rate=model.sample_rate, hops=model.hops).ratio(level)
     levels = (level,) if ratio == 1 else (level, level + 1)
 
-    def mixed() -> Iterator[Float[Tensor, "1 _"]]:
-        return (mix_down(block, config.blend) for block in blocks())
+    def mixed(told: Callable[[float], None]) -> Iterator[Float[Tensor, "1 _"]]:
+        for block in part.blocks():
+            yield mix_down(block, config.blend)
+            told(block.shape[1] / model.sample_rate)
 
-    peak = 0.0
-    for block in checked(mixed(), model.sample_rate, name=name, minimum_samples=model.hops[-1]):
-        peak = max(peak, float(block.abs().amax()))
-    # Divided, not multiplied by an inverse that was rounded.
-    sound = (block / peak if config.normalise else block for block in mixed())
+    peak, name = 0.0, Path(part.name).name
+    with show(f"peak of {name}", part.duration_s) as told:
+        for block in checked(mixed(told), model.sample_rate, name=part.name, minimum_samples=model.hops[-1]):
+            peak = max(peak, float(block.abs().amax()))
     found: dict[int, list[Tensor]] = {each: [] for each in levels}
     count = 0
-    with _exact_convolutions():
+    most_s = math.inf if most is None else most * model.hops[level] / model.sample_rate
+    with _exact_convolutions(), show(f"encoding {name}", min(part.duration_s, most_s)) as told:
+        # Divided, not multiplied by an inverse that was rounded.
+        sound = (block / peak if config.normalise else block for block in mixed(told))
         for pieces in encode_stream(vqvae, (block.to(device) for block in sound), levels):
             for each, piece in pieces.items():
                 found[each].append(piece.cpu())
@@ -148,8 +181,8 @@ def _encoded(
     return RecordingCodes(
         codes=codes[:count],
         above=None if above is None else above[: count // ratio],
-        offset_samples=place[0],
-        total_samples=place[1],
+        offset_samples=part.offset_samples,
+        total_samples=part.total_samples,
     )
 
 

@@ -76,9 +76,11 @@ class FeatureFolder:
             return False
         return all(self.array(layer, recording).is_file() for layer in self._description["settings"]["layers"])
 
-    def add(self, recording: Recording, frames: int) -> None:
-        """Say that a recording is finished."""
+    def add(self, recording: Recording, frames: int, float32_layers: tuple[int, ...] = ()) -> None:
+        """Say that a recording is finished, and in which layers half precision could not hold it."""
         entry = {"name": recording.readable, "frames": frames, **recording.state()}
+        if float32_layers:
+            entry["float32_layers"] = list(float32_layers)
         self._done[recording.readable] = entry
         self._journal.add(entry)
 

@@ -66,7 +66,7 @@ class AffineMap:
         return self.taps[0].matrix.shape[1]
 
 
-def convolution(conv: Conv1d) -> AffineMap:
+def convolution_map(conv: Conv1d) -> AffineMap:
     """The map of a convolution with any kernel, stride and dilation."""
     (stride,), (dilation,), (padding,) = conv.stride, conv.dilation, conv.padding
     matrices = conv.weight.detach().permute(2, 1, 0).contiguous()
@@ -74,7 +74,7 @@ def convolution(conv: Conv1d) -> AffineMap:
     return AffineMap(stride=stride, phases=1, taps=tuple(taps), bias=_bias(conv), trailing=int(padding))
 
 
-def transposed(conv: ConvTranspose1d) -> AffineMap:
+def transposed_map(conv: ConvTranspose1d) -> AffineMap:
     """The map of a transposed convolution whose kernel is twice its stride.
 
     Output row o receives tap k of input row i where o = stride * i - padding + k.

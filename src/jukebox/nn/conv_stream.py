@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jukebox.nn.affine import AffineMap, convolution
+from jukebox.nn.affine import AffineMap, convolution_map
 from jukebox.nn.conv1d import ResidualBlock
 
 # Inside a chain rows are plain tensors [time, channels]: checking each of them would slow the tests tenfold.
@@ -181,7 +181,7 @@ class ResidualLayer:
     """A residual block: its window serves the identity and, rectified anew for each chunk, the dilated kernel."""
 
     def __init__(self, block: ResidualBlock, scratch: Scratch) -> None:
-        dilated, pointwise = convolution(block.dilated), convolution(block.pointwise)
+        dilated, pointwise = convolution_map(block.dilated), convolution_map(block.pointwise)
         self.dilation, self.width, self.hidden_width = dilated.lead, dilated.inputs, dilated.outputs
         self.taps, self.bias = [tap.matrix for tap in dilated.taps], dilated.bias
         self.pointwise, self.pointwise_bias = pointwise.taps[0].matrix, pointwise.bias

@@ -7,6 +7,7 @@ you trust. What is handed to others is the exported model (`checkpoints.store`).
 
 import contextlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -106,15 +107,23 @@ def _reason(error: BaseException) -> str:
 
 
 def states(folder: Path) -> list[Path]:
-    """The saved states of a run, oldest first."""
-    return sorted(folder.glob(f"{PREFIX}*")) if folder.is_dir() else []
+    """The saved states of a run, oldest first.
+
+    Raises:
+        CheckpointError: nobody may look, or a later state could not be written: a run would notice when it saves.
+    """
+    if not folder.is_dir():
+        return []
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise CheckpointError(f"{folder} cannot be read and written (Permission denied); allow it to this user.")
+    return sorted(folder.glob(f"{PREFIX}*"))
 
 
 def latest(folder: Path) -> Saved | None:
     """The newest state that is whole, or None; unfinished ones are removed.
 
     Raises:
-        CheckpointError: there are states, but none of them is whole.
+        CheckpointError: there are states, but none of them is whole; or they cannot be read and written.
     """
     remove_unfinished(folder)
     found = states(folder)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import PriorConfig
 from jukebox.data import shards
-from jukebox.data.collection import Collection, Split
+from jukebox.data.collection import Collection, Split, holds
 from jukebox.data.crops import AudioCrops, CropConfig
 from jukebox.data.dataset import Dataset
 from jukebox.data.shards import Tokens
@@ -28,7 +28,7 @@ Make = Callable[[CropConfig, Split], Any]
 def open_data(data: DataConfig) -> Dataset | Tokens:
     """The dataset of sound or of codes that a recipe names; raises DataError where it is neither."""
     folder = Path(data.path)
-    return Tokens.open(folder) if (folder / shards.DESCRIPTION).is_file() else Dataset.open(folder)
+    return Tokens.open(folder) if holds(folder, shards.DESCRIPTION) else Dataset.open(folder)
 
 
 def sound_sources(data: DataConfig, sample_rate: int, say: Say) -> Sources:

@@ -47,7 +47,8 @@ class Log:
         left = (self._steps - step) * (now - self._begun_s) / max(step - self._start, 1)
         self._last_s, self._last_step = now, step
         self.values(step, {**values, f"{name}_per_s": rate})
-        shown = "  ".join(f"{key} {values[key]:.4g}" for key in ("loss", "gradient_norm") if key in values)
+        keys = [key for key in ("loss", "gradient_norm") if key in values] + ["skipped"] * (values["skipped"] > 0)
+        shown = "  ".join(f"{key} {values[key]:.4g}" for key in keys)
         self._say(f"step {step}/{self._steps}  {shown}  {rate:.0f} {name}/s  {clock(left)} left")
 
     def values(self, step: int, values: Mapping[str, float]) -> None:

@@ -59,17 +59,19 @@ class _Watched:
     """Sums of what the steps since the last line gave, on the device: reading them would wait for it."""
 
     steps: int = 0
+    skipped: int = 0
     sums: dict[str, Tensor | float] = field(default_factory=dict)
 
     def add(self, values: dict[str, Any]) -> None:
-        self.steps += 1
+        """What one step gave: nothing, where it was skipped."""
+        self.steps += bool(values)
+        self.skipped += not values
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
     def means(self) -> dict[str, float]:
-        found = {name: float(value) / self.steps for name, value in self.sums.items()}
-        self.steps, self.sums = 0, {}
-        return found
+        """The mean of each over the steps that gave it."""
+        return {name: float(value) / self.steps for name, value in self.sums.items()}
 
 
 class Trainer:
@@ -112,7 +114,8 @@ class Trainer:
         self.average = None if run.average_decay is None else WeightAverage(task.module, run.average_decay)
         self.state = TrainingState(task.module, self.optimizers, self.average)
         self.step = 0
-        self._skipped = 0
+        self._saved: int | None = None
+        self._skipped = 0  # one after another, up to the last step: 0 in every state that is saved
 
     def train(self, make_sounds: MakeSounds | None = None) -> int:
         """Go on to the last step, or until the process is asked to stop; everything is saved then.
@@ -122,7 +125,7 @@ class Trainer:
 
         Raises:
             CheckpointError: the saved state is of another model, or cannot be written.
-            TrainingError: gradients stay infinite.
+            TrainingError: gradients stay infinite, or the weights give no finite loss any more; neither is saved.
             WorkerLostError: another worker is gone.
         """
         self.resume()
@@ -142,7 +145,7 @@ class Trainer:
             return
         self.state.load(saved, self.workers)
         self.task.restore(saved.facts["task"])
-        self.step = saved.step
+        self.step = self._saved = saved.step
         self.say(f"going on from step {self.step}, {saved.path}")
 
     def save(self) -> None:
@@ -155,6 +158,7 @@ class Trainer:
         with self.averaged():
             source = {"origin": "trained", "steps": self.step, "run": self.folder.path.name}
             self.task.export(self.folder.model, source, self.workers)
+        self._saved = self.step
 
     def prepare(self, items: Sequence[Any]) -> None:
         """What the task does with this worker's windows before the first step of a new run."""
@@ -178,7 +182,7 @@ class Trainer:
     def _steps(self, log: Log | None, stop: threading.Event, make_sounds: MakeSounds | None) -> None:
         run, count = self.run, self.workers.count
         shares = [share(step, run.batch, self.workers.rank, count) for step in range(self.step, run.steps)]
-        watched = _Watched()
+        watched, due = _Watched(), False
         for own, items in zip(shares, Batches(self.sources.training, shares, run.loader_threads), strict=True):
             if self.step == 0:
                 self.prepare(items)
@@ -186,27 +190,58 @@ class Trainer:
             watched.add(found)
             self.step += 1
             last = self.step == run.steps or stopping
-            if (self.step % run.log_every_steps == 0 or last) and watched.steps:
-                values = self.workers.mean(watched.means())
+            if self.step % run.log_every_steps == 0 or last:
+                values = {**self.workers.mean(watched.means()), "skipped": float(watched.skipped)}
                 if log is not None:
                     unit, per_window = self.task.units
                     log.progress(self.step, values, (unit, per_window * run.batch))
+                watched = _Watched()
             if not stopping and (self.step % run.evaluate_every_steps == 0 or last):
                 self._evaluate(log)
-            if self.step % run.save_every_steps == 0 or last:
+            # After a skipped step nobody knows whether the weights are good: a save waits for a step that is made.
+            due = due or self.step % run.save_every_steps == 0 or last
+            if due and not self._skipped:
+                self._check(items, own.start)
                 self.save()
-            if not stopping and (self.step % run.sample_every_steps == 0 or last):
+                due = False
+            if not stopping and not self._skipped and (self.step % run.sample_every_steps == 0 or last):
                 self._sounds(log, make_sounds)
             if stopping:
-                self.say(f"stopped after step {self.step}, which is saved; start again to go on.")
+                saved = "is saved" if self._saved == self.step else f"was skipped; {self._from_where()}"
+                self.say(f"stopped after step {self.step}, which {saved}; start again to go on.")
                 return
+        if self._skipped:
+            raise TrainingError(
+                f"The last {self._skipped} of {run.steps} steps had no finite gradient, and the run is not saved with "
+                f"them; lower optimizer.learning_rate and start again: {self._from_where()}."
+            )
         if not shares:
             self.say(f"the run has all its {run.steps} steps; set run.steps to more to go on.")
+
+    @torch.no_grad()
+    def _check(self, items: Sequence[Any], first: int) -> None:
+        """Refuse to save weights that give no finite loss: a gradient may be finite and the step along it too long."""
+        with plainly(self.run):
+            loss = self._loss(items[: self.micro_batch], first, training=False).total
+        if self.workers.any(not bool(loss.isfinite())):
+            raise TrainingError(
+                f"After step {self.step} the loss is {float(loss):g}, and the weights are not saved; lower "
+                f"optimizer.learning_rate and start again: {self._from_where()}."
+            )
+
+    def _from_where(self) -> str:
+        """Where a run goes on that is started again."""
+        if self._saved is None:
+            return "it begins anew, since nothing was saved yet"
+        return f"it goes on from step {self._saved}, the last that was saved"
 
     def one_step(
         self, items: Sequence[Any], first: int, stop: threading.Event, log: Log | None
     ) -> tuple[dict[str, Any], bool]:
-        """One update from this worker's windows: what to watch, and whether somebody wants to stop."""
+        """One update from this worker's windows: what to watch, and whether somebody wants to stop.
+
+        Without a finite loss and gradient nothing changes, there is nothing to watch, and the step is skipped.
+        """
         rate = self.recipe.schedule.multiplier(self.step) * self.recipe.optimizer.learning_rate
         parts = range(0, len(items), self.micro_batch)
         watched: dict[str, Any] = {"loss": torch.zeros((), device=self.workers.device)}
@@ -216,12 +251,11 @@ class Trainer:
             for name, value in {"loss": loss.total.detach(), **loss.metrics}.items():
                 watched[name] = watched.get(name, 0.0) + value / len(parts)
         norm = _whole(clip_gradients(self.parameters, self.recipe.optimizer))
-        sound = bool(torch.isfinite(norm) & torch.isfinite(watched["loss"]))
-        bad, stopping = self._agree(not sound, stop.is_set())
+        bad, stopping = self._agree(~(norm.isfinite() & watched["loss"].isfinite()), stop.is_set())
         watched |= {"gradient_norm": norm, "learning_rate": rate}
         if bad:
             self._skip(float(watched["loss"]), float(norm), log)
-            watched = {"skipped": 1.0}
+            watched = {}
         else:
             self._skipped = 0
             for optimizer in self.optimizers:
@@ -235,9 +269,9 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         return watched, stopping
 
-    def _agree(self, bad: bool, stop: bool) -> tuple[bool, bool]:
-        """Whether any worker has no finite gradient, and whether any was asked to stop."""
-        told = torch.tensor([float(bad), float(stop)], device=self.workers.device)
+    def _agree(self, bad: Tensor, stop: bool) -> tuple[bool, bool]:
+        """Whether any worker has no finite gradient, and whether any was asked to stop; the device is read once."""
+        told = torch.stack([bad.float(), torch.full_like(bad, stop, dtype=torch.float32)])
         bad_count, stop_count = self.workers.sum(told).tolist()
         return bad_count > 0, stop_count > 0
 
@@ -245,14 +279,14 @@ class Trainer:
         """Leave the weights as they are."""
         self.task.abandon()
         self._skipped += 1
+        step = self.step + 1
         if log is not None:
-            log.event(
-                self.step, f"step {self.step} is skipped: the loss is {loss:g}, the norm of its gradient {norm:g}"
-            )
+            log.event(step, f"step {step} is skipped: the loss is {loss:g}, the norm of its gradient {norm:g}")
         if self._skipped >= self.run.most_skipped:
             raise TrainingError(
-                f"{self._skipped} steps up to step {self.step} had no finite gradient; expected one now and then at "
-                "most: lower optimizer.learning_rate, or use run.precision=float32. The states before are whole."
+                f"{self._skipped} steps up to step {step} had no finite gradient (the loss is {loss:g}, the norm "
+                f"{norm:g}), expected one now and then at most; lower optimizer.learning_rate and start again: "
+                f"{self._from_where()}."
             )
 
     def _loss(self, items: Sequence[Any], first: int, *, training: bool) -> Loss:

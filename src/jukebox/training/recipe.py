@@ -58,6 +58,7 @@ class RunConfig(Config):
         counts = ("steps", "batch", "save_every_steps", "keep", "log_every_steps", "evaluate_every_steps")
         for name in (*counts, "sample_every_steps", "most_skipped", "evaluate_windows", "loader_threads"):
             require(getattr(self, name) >= 1, self, name, "1 or more")
+        require(-(2**63) <= self.seed < 2**64, self, "seed", "a number of 64 bits")
         if self.micro_batch is not None:
             fits = self.micro_batch >= 1 and self.batch % self.micro_batch == 0
             require(fits, self, "micro_batch", f"a divisor of the batch, {self.batch}")

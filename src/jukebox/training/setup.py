@@ -11,7 +11,7 @@ from jukebox.checkpoints.codes import codebook_fingerprint
 from jukebox.config import VqvaeConfig
 from jukebox.data.names import check_trained_on
 from jukebox.data.shards import Tokens
-from jukebox.errors import ConfigError, DataError, TrainingError
+from jukebox.errors import ConfigError, DataError, JukeboxError, TrainingError
 from jukebox.prior.codebook_features import embed_codebooks
 from jukebox.prior.initialise import new_prior
 from jukebox.prior.prior import Prior
@@ -182,12 +182,13 @@ def claim(folder: RunFolder, recipe: Recipe, workers: Workers) -> None:
     Raises:
         ConfigError: the folder is of a run with other settings.
         TrainingError: it holds something else.
+        CheckpointError: nobody may look at its saved states, or write others.
     """
     problem: Exception | None = None
     if workers.first:
         try:
             _claim(folder.path, recipe)
-        except (ConfigError, TrainingError) as error:
+        except JukeboxError as error:
             problem = error
         except OSError as error:
             problem = TrainingError(

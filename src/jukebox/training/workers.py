@@ -45,7 +45,7 @@ class Workers:
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """The mean of each value over the workers; all have the same names."""
-        if self.count == 1:
+        if self.count == 1 or not values:
             return values
         total = self.sum(torch.tensor(list(values.values()), dtype=torch.float64, device=self.device))
         return dict(zip(values, (total / self.count).tolist(), strict=True))

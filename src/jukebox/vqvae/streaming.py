@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from jukebox.errors import AudioError
-from jukebox.nn.affine import convolution, then, transposed
+from jukebox.nn.affine import convolution_map, then, transposed_map
 from jukebox.nn.conv1d import DownStep, ResidualBlock, UpStep
 from jukebox.nn.conv_stream import AffineLayer, Chain, Layer, ResidualLayer, Scratch
 from jukebox.vqvae.codebook import look_up, nearest_codes
@@ -34,8 +34,8 @@ def encoder_chain(encoder: Encoder) -> Chain:
     layers: list[Layer] = []
     for stage in stages:
         for step in cast(list[DownStep], stage.steps):
-            layers += [AffineLayer(convolution(step.downsample)), *_residuals(step, scratch)]
-        layers.append(AffineLayer(convolution(stage.output)))
+            layers += [AffineLayer(convolution_map(step.downsample)), *_residuals(step, scratch)]
+        layers.append(AffineLayer(convolution_map(stage.output)))
     last = stages[-1].output
     return Chain(layers, last.weight.detach(), last.out_channels)
 
@@ -44,14 +44,14 @@ def decoder_chain(decoder: Decoder) -> Chain:
     """The stream of a decoder: rows [codes, embedding] to rows [samples, channels]."""
     stages = cast(list[DecoderStage], list(decoder.stages))[::-1]
     scratch = Scratch(decoder.output.weight.detach())
-    layers: list[Layer] = [AffineLayer(convolution(stages[0].input))]
+    layers: list[Layer] = [AffineLayer(convolution_map(stages[0].input))]
     # What follows the last upsampling of each stage: the next stage's first convolution, or the output's.
     for stage, following in zip(stages, [*(s.input for s in stages[1:]), decoder.output], strict=True):
         steps = cast(list[UpStep], list(stage.steps))
         for step in steps:
-            upsampling = transposed(step.upsample)
+            upsampling = transposed_map(step.upsample)
             if step is steps[-1]:
-                upsampling = then(upsampling, convolution(following))
+                upsampling = then(upsampling, convolution_map(following))
             layers += [*_residuals(step, scratch), AffineLayer(upsampling)]
     return Chain(layers, decoder.output.weight.detach(), decoder.output.out_channels)
 
