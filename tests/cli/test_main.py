@@ -106,7 +106,7 @@ def test_every_command_has_one_line_of_help():
     assert all(help_text and "\n" not in help_text for _, help_text in command_line.COMMANDS.values())
 
 
-def test_a_full_disk_is_one_sentence_wherever_it_is_noticed(command, capsys):
+def test_a_full_disk_and_a_locked_file_are_one_sentence_wherever_they_are_noticed(command, capsys):
     command.run = raising(OSError(errno.ENOSPC, "No space left on device", "log.jsonl"))
     assert main(["probe"]) == 2
     assert capsys.readouterr().err == (
@@ -122,6 +122,11 @@ def test_a_full_disk_is_one_sentence_wherever_it_is_noticed(command, capsys):
     command.run = writing
     assert main(["probe"]) == 0
     assert capsys.readouterr().err == ""  # TensorBoard writes in a thread: what that notices, the command notices later
+    command.run = raising(PermissionError(errno.EACCES, "Permission denied", "locked/a.wav"))
+    assert main(["probe"]) == 2
+    assert capsys.readouterr().err == (
+        "jukebox: locked/a.wav cannot be used (Permission denied): choose another, or change who may use it.\n"
+    )
     command.run = raising(OSError(errno.EIO, "Input/output error"))
     with pytest.raises(OSError, match="Input/output"):
         main(["probe"])

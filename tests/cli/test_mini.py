@@ -46,6 +46,9 @@ def test_without_any_option_there_is_a_song(
     request = SongRequest.read("song_2/request.yaml")
     assert (request.songs[0].artist, request.songs[0].genre, request.songs[0].lyrics) == ("Bo", "unknown", "lo lo")
     assert {path.name for path in Path("song_2").glob("*.flac")} == {"song_take_0.flac", "song_take_1.flac"}
+    assert main(["generate", "--lyrics", "[00:00.01]la la\n[00:00.02]", "--lowest-level", "2", "-o", "timed"]) == 0
+    (labels,) = SongRequest.read("timed/request.yaml").songs
+    assert [(each.start_s, each.end_s, each.text) for each in labels.lyric_times] == [(0.01, 0.02, labels.lyrics)]
     assert "give one" in refused(capsys, "generate", "--lyrics", "la", "--lyrics-file", words)
     assert "use 'Ada'" in refused(capsys, "generate", "--artist", "Adda")
     assert main(["upsample", "song/song.codes", "--artist", "Ada", "-o", "finer", "--lowest-level", "1"]) == 0

@@ -29,7 +29,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="choose artist and genre by a description, as in 'a deep voice sings in church'; --artist and --genre "
         "come before it",
     )
-    parser.add_argument("--lyrics", help="the words; @FILE reads them from a file")
+    parser.add_argument(
+        "--lyrics",
+        help="the words; @FILE reads them from a file; in the form of LRC, as in '[00:12.5]a line', with the times at "
+        "which they are sung",
+    )
     parser.add_argument("--lyrics-file", type=Path, metavar="FILE", help="the same as --lyrics @FILE")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of the song (default: usual for the model)")
     parser.add_argument("--total", type=float, metavar="S", help="length of the song that the model should think of")
@@ -101,8 +105,8 @@ def _songs(arguments: argparse.Namespace, base: "SongRequest", model: str) -> "t
         raise ConfigError("Both --lyrics and --lyrics-file are given; give one.")
     text = arguments.lyrics if arguments.lyrics_file is None else f"@{arguments.lyrics_file}"
     if text is not None:
-        said["lyrics"] = _lyrics(text)
-    return tuple(replace(song, **said) for song in base.songs)
+        said |= {"lyrics": _lyrics(text), "lyric_times": ()}
+    return tuple(replace(song, **said).timed() for song in base.songs)
 
 
 def _described(description: str, model: str) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from jukebox.data.collection import Split, timed_texts
-from jukebox.data.lrc import parse_lrc
 from jukebox.errors import DataError, LabelError
+from jukebox.labels.lrc import parse_lrc
 from jukebox.labels.lyric_times import TimedText, places
 
 NAMES = ("metadata.jsonl", "metadata.csv")

@@ -1,13 +1,14 @@
 """What a song is: its artist, genre and lyrics, and the numbers a prior is given instead."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64
 
 from jukebox.config import Config
-from jukebox.errors import LabelError
+from jukebox.errors import DataError, LabelError
+from jukebox.labels.lrc import is_lrc, parse_lrc
 from jukebox.labels.lyric_times import LyricTimes, TimedText
 from jukebox.labels.lyric_window import Rounding, lyric_indices, take_lyrics
 from jukebox.labels.text import LyricAlphabet
@@ -50,6 +51,20 @@ class Labels(Config):
             raise LabelError(
                 f"offset_s is {self.offset_s} in a song of {total} seconds: music must start before its end."
             )
+
+    def timed(self) -> "Labels":
+        """The same; lyrics in the form of an LRC file become words, and the times at which they are sung.
+
+        Raises:
+            LabelError: no line that has a time has words.
+        """
+        if self.lyric_times or not is_lrc(self.lyrics):
+            return self
+        try:
+            lyrics, times = parse_lrc(self.lyrics)
+        except DataError as error:
+            raise LabelError(f"The lyrics look like an LRC file, but cannot be used: {error}.") from error
+        return replace(self, lyrics=lyrics, lyric_times=times)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from jukebox import presets
 from jukebox.cache import is_cached
 from jukebox.config.prior import ConditionDropout
 from jukebox.data.names import glossary_of
-from jukebox.engines import PRECISIONS, EngineSettings
+from jukebox.engines import EngineSettings, Precision
 from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.description import Described, describe
 from jukebox.pipeline import Jukebox, load
@@ -33,15 +33,13 @@ class Catalogue:
         self._loaded: dict[tuple[str, str], Jukebox] = {}
         self._lock = threading.Lock()
 
-    def jukebox(self, name: str, precision: str = "auto") -> Jukebox:
-        """A model, loaded; `precision` other than auto is that which a song was begun in.
+    def jukebox(self, name: str, precision: Precision | None = None) -> Jukebox:
+        """A model, loaded; in the precision that a song was begun in, else in the studio's.
 
         Raises:
-            CheckpointError, ConfigError: there is no such model, or the device cannot be used.
+            CheckpointError, ConfigError: there is no such model, or it cannot be used so.
         """
-        settings = self._settings
-        if precision != "auto" and precision in PRECISIONS:
-            settings = dataclasses.replace(settings, precision=precision)
+        settings = self._settings if precision is None else dataclasses.replace(self._settings, precision=precision)
         key = (name, settings.precision)
         with self._lock:
             if key not in self._loaded:

@@ -1,5 +1,6 @@
 """Everything behind the page: the shelf, the models, the worker, and what a person asks of them."""
 
+import dataclasses
 import itertools
 import shutil
 import threading
@@ -55,7 +56,7 @@ class Studio:
         """
         request = SongRequest.from_dict(_with_paths(values, self.shelf))
         self.catalogue.offered(request.model)
-        return request
+        return dataclasses.replace(request, songs=tuple(song.timed() for song in request.songs))
 
     def begin(self, values: Any, name: str) -> str:
         """Begin a song, and write it when its turn comes; the name of its folder.

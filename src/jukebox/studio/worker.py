@@ -5,8 +5,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+from jukebox.engines import Precision
 from jukebox.errors import JukeboxError
 from jukebox.sampling.events import Audio, Event, Message, Progress, Saved
 from jukebox.sampling.generate import Options
@@ -120,7 +121,7 @@ class Worker:
             folder = self._shelf.path(name)
             session = Session(folder)
             request = session.request()
-            jukebox = self._catalogue.jukebox(request.model, session.precision)
+            jukebox = self._catalogue.jukebox(request.model, cast(Precision, session.precision))
             self._catalogue.only(jukebox)
             config = jukebox.model.vqvae.config
             live = {item: LiveSound(config.sample_rate, config.channels) for _, _, item in request.item_names()}

@@ -2,8 +2,9 @@
 
 import pytest
 
-from jukebox.data.lrc import parse_lrc
-from jukebox.errors import DataError
+from jukebox.errors import DataError, LabelError
+from jukebox.labels.labels import Labels
+from jukebox.labels.lrc import parse_lrc
 from jukebox.labels.lyric_times import places
 
 
@@ -28,3 +29,14 @@ def test_words_and_offset() -> None:
 def test_what_has_no_times_is_refused() -> None:
     with pytest.raises(DataError, match="no line with a time"):
         parse_lrc("just words\n[ar:Somebody]\n")
+
+
+def test_labels_with_lyrics_in_that_form_have_times() -> None:
+    timed = Labels(lyrics="[ti:Hymn]\n[00:01.00]One line\n[00:03.50]Another").timed()
+    assert timed.lyrics == "One line\nAnother"
+    assert [(each.start_s, each.end_s) for each in timed.lyric_times] == [(1.0, 3.5), (3.5, 7.5)]
+    assert timed.timed() == timed
+    plain = Labels(lyrics="One line\n[chorus] at 10:30")
+    assert plain.timed() == plain
+    with pytest.raises(LabelError, match="look like an LRC file"):
+        Labels(lyrics="[00:01.00]\n[00:03.00] ").timed()

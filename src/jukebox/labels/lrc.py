@@ -21,6 +21,11 @@ _OFFSET = re.compile(r"\s*\[offset:\s*([+-]?\d+)\s*\]", re.IGNORECASE)
 _LAST_S = 4.0
 
 
+def is_lrc(text: str) -> bool:
+    """Whether a text has a line with a time, as in an LRC file."""
+    return any(_LINE_TIMES.fullmatch(line) for line in text.splitlines())
+
+
 def parse_lrc(text: str) -> tuple[str, tuple[TimedText, ...]]:
     """The lyrics of an LRC file, and when they are sung: word by word where every line says so, else line by line.
 
