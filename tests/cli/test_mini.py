@@ -9,6 +9,7 @@ import torch
 from jukebox import presets
 from jukebox.audio.io import probe, read, read_tags, write
 from jukebox.cli.main import main
+from jukebox.labels.labels import Blend
 from jukebox.models import find
 from jukebox.sampling.request import SongRequest
 from tests import mini
@@ -49,6 +50,23 @@ def test_without_any_option_there_is_a_song(
     assert main(["generate", "--lyrics", "[00:00.01]la la\n[00:00.02]", "--lowest-level", "2", "-o", "timed"]) == 0
     (labels,) = SongRequest.read("timed/request.yaml").songs
     assert [(each.start_s, each.end_s, each.text) for each in labels.lyric_times] == [(0.01, 0.02, labels.lyrics)]
+    mixed = [
+        "generate",
+        "--artist",
+        "Ada",
+        "--blend-artist",
+        "Bo=0.5",
+        "--blend-genre",
+        "waltz=0.25",
+        "--lowest-level",
+        "2",
+    ]
+    assert main([*mixed, "-o", "mixed"]) == 0
+    (labels,) = SongRequest.read("mixed/request.yaml").songs
+    assert labels.blend == (Blend(weight=0.5, artist="Bo"), Blend(weight=0.25, genre="waltz"))
+    for wrong in ("Bo", "Bo=", "Bo=2", "=0.5"):
+        assert "as in NAME=0.3" in refused(capsys, "generate", "--blend-artist", wrong)
+    assert "use 'Bo'" in refused(capsys, "generate", "--blend-artist", "Boo=0.5")
     assert "give one" in refused(capsys, "generate", "--lyrics", "la", "--lyrics-file", words)
     assert "use 'Ada'" in refused(capsys, "generate", "--artist", "Adda")
     assert main(["upsample", "song/song.codes", "--artist", "Ada", "-o", "finer", "--lowest-level", "1"]) == 0

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from jukebox.errors import LabelError
-from jukebox.labels.labels import LabelEncoder, Labels, LabelTokens
+from jukebox.errors import ConfigError, LabelError
+from jukebox.labels.labels import Blend, LabelEncoder, Labels, LabelTokens, NameShare
 from jukebox.labels.text import V2_ALPHABET, LyricAlphabet
 from jukebox.labels.timing import SongSpan
 from jukebox.labels.vocabulary import NameList, Vocabulary
@@ -43,6 +43,28 @@ def test_unknown_names_are_refused_or_zero() -> None:
     assert (song.artist_id, song.genre_ids) == (0, (1, 0, -1, -1, -1))
     with pytest.raises(LabelError, match="The genre has 6 words"):
         silent.song(Labels(genre="a b c d e f"))
+
+
+def test_a_blend_names_what_is_mixed_in() -> None:
+    labels = Labels(
+        artist="bo", genre="folk", blend=(Blend(weight=0.25, genre="slow"), Blend(weight=0.5, artist="unknown"))
+    )
+    song = ENCODER.song(labels)
+    assert song.blend == (
+        NameShare(weight=0.25, artist_id=1, genre_ids=(1, -1, -1, -1, -1)),
+        NameShare(weight=0.5, artist_id=0, genre_ids=(2, -1, -1, -1, -1)),
+    )
+    assert song.window(SPAN).blend == song.blend
+    assert Labels.from_json(labels.to_json()) == labels
+    with pytest.raises(LabelError, match="genre word 'polka'"):
+        ENCODER.song(Labels(blend=(Blend(weight=0.25, genre="polka"),)))
+    for weight in (0.0, -1.0, 1.5, math.nan):
+        with pytest.raises(ConfigError, match="a share above 0, up to 1"):
+            Blend(weight=weight, artist="bo")
+    with pytest.raises(LabelError, match="neither artist nor genre"):
+        Blend(weight=0.5)
+    with pytest.raises(LabelError, match=r"are 1\.2 in all"):
+        Labels(blend=(Blend(weight=0.6, artist="bo"), Blend(weight=0.6, artist="unknown")))
 
 
 def test_bad_durations_are_refused() -> None:

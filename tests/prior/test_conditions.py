@@ -7,7 +7,7 @@ import torch
 
 from jukebox.config import ConditionDropout, PriorConfig
 from jukebox.errors import LabelError
-from jukebox.labels.labels import LabelTokens
+from jukebox.labels.labels import LabelTokens, NameShare
 from jukebox.labels.timing import SongSpan
 from jukebox.prior.conditions import Conditions, conditions_of, drop
 from tests.prior import models
@@ -82,6 +82,17 @@ def test_a_prior_answers_without_any_condition() -> None:
             # Whoever the song was by, the null condition is the same (but for the level above).
             others = replace(models.conditions(config, seed=5), codes_above=given.codes_above)
             assert torch.equal(logits, prior(models.codes(), dropped(others, EVERYTHING)).logits)
+
+
+def test_what_is_mixed_in_is_hidden_with_the_rest() -> None:
+    plain = label()
+    blended = replace(plain, blend=(NameShare(weight=0.5, artist_id=5, genre_ids=(2, 3)),))
+    prior = models.build(models.JOINT)
+    logits = {name: prior(models.codes(), conditions_of([each] * 2, models.JOINT)).logits
+              for name, each in (("plain", plain), ("blended", blended))}  # fmt: skip
+    assert not torch.equal(logits["plain"], logits["blended"])
+    hidden = [dropped(conditions_of([each] * 2, models.JOINT), EVERYTHING) for each in (plain, blended)]
+    torch.testing.assert_close(prior(models.codes(), hidden[0]).logits, prior(models.codes(), hidden[1]).logits)
 
 
 def label(lyric_tokens: tuple[int, ...] = (0, 0, 0, 1, 2, 3, 4, 5)) -> LabelTokens:

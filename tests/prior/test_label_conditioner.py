@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from jukebox.config import LabelConfig
 from jukebox.errors import LabelError
-from jukebox.labels.labels import LabelTokens
+from jukebox.labels.labels import LabelTokens, NameShare
 from jukebox.labels.timing import SongSpan
-from jukebox.prior.label_conditioner import LabelConditioner, label_tensors
+from jukebox.prior.label_conditioner import LabelConditioner, label_tensors, shares
 
 BINS = 8
 CONFIG = LabelConfig(
@@ -48,6 +48,28 @@ def test_the_start_is_the_artist_and_the_sum_of_the_genres() -> None:
     artist, genre = module.artist.weight, module.genre.weight
     expected = torch.stack([artist[3] + genre[0] + 2 * genre[4], artist[5]])
     torch.testing.assert_close(module.start(labels), expected)
+
+
+def test_a_blend_is_the_sum_of_its_shares() -> None:
+    module = conditioner()
+    one, two, three = tokens(artist=3), tokens(artist=4, genres=(0, 1, -1)), tokens(artist=0, genres=(-1, -1, -1))
+    starts = [module.start(label_tensors([each], CONFIG))[0] for each in (one, two, three)]
+
+    def mixed(*weights: float) -> LabelTokens:
+        shared = [
+            NameShare(weight=weight, artist_id=each.artist_id, genre_ids=each.genre_ids)
+            for weight, each in zip(weights, (two, three), strict=False)
+        ]
+        return dataclasses.replace(one, blend=tuple(shared))
+
+    batch = [mixed(0.25, 0.5), mixed(0.25), one, mixed(1.0)]
+    found = module.start(label_tensors(batch, CONFIG), shares(batch, CONFIG))
+    expected = [0.25 * starts[0] + 0.25 * starts[1] + 0.5 * starts[2], 0.75 * starts[0] + 0.25 * starts[1]]
+    torch.testing.assert_close(found, torch.stack([*expected, starts[0], starts[1]]))
+    assert torch.equal(found[2], starts[0])  # in company of blends, too
+    assert shares([one, two], CONFIG) == ()
+    with pytest.raises(LabelError, match="artist number is 7"):
+        shares([dataclasses.replace(one, blend=(NameShare(weight=1.0, artist_id=7, genre_ids=(0, 0, 0)),))], CONFIG)
 
 
 def test_an_empty_slot_adds_nothing_and_learns_nothing() -> None:

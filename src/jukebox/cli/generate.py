@@ -12,7 +12,9 @@ from jukebox.cli.songs import add_sampling_options, add_work_options, check_fold
 from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
-    from jukebox.labels.labels import Labels
+    from collections.abc import Iterator
+
+    from jukebox.labels.labels import Blend, Labels
     from jukebox.sampling.request import Prime, SongRequest
 
 
@@ -23,6 +25,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--model", help="a name of `jukebox models`, or a folder (default: mini)")
     parser.add_argument("--artist", help="a name of `jukebox labels` (default: unknown)")
     parser.add_argument("--genre", help="one of `jukebox labels` (default: unknown)")
+    for kind in ("artist", "genre"):
+        parser.add_argument(
+            f"--blend-{kind}",
+            action="append",
+            metavar="NAME=SHARE",
+            help=f"mix in another {kind}, as in 'NAME=0.3'; several times for several",
+        )
     parser.add_argument(
         "--describe",
         metavar="TEXT",
@@ -99,6 +108,9 @@ def _songs(arguments: argparse.Namespace, base: "SongRequest", model: str) -> "t
     said = {
         name: getattr(arguments, option) for option, name in names.items() if getattr(arguments, option) is not None
     }
+    blend = [*_blend("artist", arguments.blend_artist), *_blend("genre", arguments.blend_genre)]
+    if blend:
+        said["blend"] = tuple(blend)
     if arguments.describe is not None:
         said = _described(arguments.describe, model) | said
     if arguments.lyrics is not None and arguments.lyrics_file is not None:
@@ -117,6 +129,22 @@ def _described(description: str, model: str) -> dict[str, Any]:
     found = describe(description, names_of(model)[0], glossary_of(model))
     print(f"The description is read as {found}.", file=sys.stderr, flush=True)
     return {"artist": found.artist, "genre": found.genre}
+
+
+def _blend(kind: str, texts: list[str] | None) -> "Iterator[Blend]":
+    from jukebox.labels.labels import Blend
+
+    for text in texts or ():
+        name, equals, share = text.rpartition("=")
+        try:
+            weight = float(share)
+        except ValueError:
+            weight = 0.0
+        if not (name and equals and 0 < weight <= 1):
+            raise ConfigError(
+                f"--blend-{kind} is {text!r}; write a name and its share above 0, up to 1, as in NAME=0.3."
+            )
+        yield Blend(weight=weight, **{kind: name.strip()})
 
 
 def _lyrics(text: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from jukebox.config import Config
+from jukebox.config.base import require
 from jukebox.errors import DataError, LabelError
 from jukebox.labels.lrc import is_lrc, parse_lrc
 from jukebox.labels.lyric_times import LyricTimes, TimedText
@@ -14,6 +15,25 @@ from jukebox.labels.lyric_window import Rounding, lyric_indices, take_lyrics
 from jukebox.labels.text import LyricAlphabet
 from jukebox.labels.timing import SongSpan
 from jukebox.labels.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blend(Config):
+    """Another artist or genre that is mixed in.
+
+    Args:
+        weight: its share, above 0, up to 1; what all shares leave is the song's own.
+        artist, genre: names of the model's vocabulary; None for the song's own.
+    """
+
+    weight: float
+    artist: str | None = None
+    genre: str | None = None
+
+    def __post_init__(self) -> None:
+        require(0 < self.weight <= 1, self, "weight", "a share above 0, up to 1")
+        if self.artist is None and self.genre is None:
+            raise LabelError("A blend has neither artist nor genre: name one of them, or both.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +49,7 @@ class Labels(Config):
         offset_s: where in that song the music starts, in seconds, 0 or more and below the total.
         lyric_times: lines or words of the lyrics with the times at which they are sung, in their order; without
             them the characters are taken to be spread evenly over the song.
+        blend: artists and genres that are mixed in: the vectors of names are added up by their shares.
 
     Raises:
         LabelError: when a duration is outside its range.
@@ -40,6 +61,7 @@ class Labels(Config):
     total_duration_s: float | None = None
     offset_s: float = 0.0
     lyric_times: tuple[TimedText, ...] = ()
+    blend: tuple[Blend, ...] = ()
 
     def __post_init__(self) -> None:
         total = self.total_duration_s
@@ -51,6 +73,9 @@ class Labels(Config):
             raise LabelError(
                 f"offset_s is {self.offset_s} in a song of {total} seconds: music must start before its end."
             )
+        shares = sum(each.weight for each in self.blend)
+        if shares > 1 + 1e-9:
+            raise LabelError(f"The shares of what is mixed in are {shares:g} in all: give 1 or less.")
 
     def timed(self) -> "Labels":
         """The same; lyrics in the form of an LRC file become words, and the times at which they are sung.
@@ -68,6 +93,15 @@ class Labels(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NameShare:
+    """Names that are mixed in, as numbers: their share, an artist, and as many genre numbers as the song has."""
+
+    weight: float
+    artist_id: int
+    genre_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelTokens:
     """The labels of one window, as numbers.
 
@@ -76,12 +110,14 @@ class LabelTokens:
         artist_id: number of the artist.
         genre_ids: numbers of the genre words, -1 in unused slots.
         lyric_tokens: the characters that the window is shown, 0 for none; empty for a model without lyrics.
+        blend: names that are mixed in.
     """
 
     span: SongSpan
     artist_id: int
     genre_ids: tuple[int, ...]
     lyric_tokens: tuple[int, ...]
+    blend: tuple[NameShare, ...] = ()
 
     def packed(self) -> tuple[int, ...]:
         """All fields in a row, as the original passed them: three lengths, artist, genres, lyrics."""
@@ -106,6 +142,7 @@ class SongTokens:
         lyric_tokens: all lyrics of the song.
         lyric_window: how many lyric tokens a window has, 0 for a model without lyrics.
         lyric_times: when they are sung, where that is known.
+        blend: names that are mixed in.
     """
 
     artist_id: int
@@ -113,6 +150,7 @@ class SongTokens:
     lyric_tokens: tuple[int, ...]
     lyric_window: int
     lyric_times: LyricTimes | None = None
+    blend: tuple[NameShare, ...] = ()
 
     def lyric_indices(self, span: SongSpan, rounding: Rounding = "float64") -> tuple[int, ...]:
         """For each lyric token of the window, which character of `lyric_tokens` it is; -1 for padding."""
@@ -125,6 +163,7 @@ class SongTokens:
             artist_id=self.artist_id,
             genre_ids=self.genre_ids,
             lyric_tokens=take_lyrics(self.lyric_tokens, self.lyric_indices(span, rounding)),
+            blend=self.blend,
         )
 
     def sung(self, span: SongSpan, codes: int) -> Int64[np.ndarray, "codes 2"]:
@@ -171,18 +210,25 @@ class LabelEncoder:
             LabelError: when artist or genre is not in the vocabulary, the genre has too many words, or the timed
                 lyrics are not those of the song.
         """
-        names = self.vocabulary
-        if self.unknown_is_zero:
-            artist_id = names.artist_id_or_unknown(labels.artist)
-            genre_ids = names.genre_ids_or_unknown(labels.genre)
-        else:
-            artist_id = names.artist_id(labels.artist)
-            genre_ids = names.genre_ids(labels.genre)
+        artist_id, genre_ids = self._names(labels.artist, labels.genre)
+        blend = []
+        for each in labels.blend:
+            names = self._names(each.artist or labels.artist, each.genre or labels.genre)
+            blend.append(NameShare(weight=each.weight, artist_id=names[0], genre_ids=names[1]))
         timed = labels.lyric_times
         return SongTokens(
             artist_id=artist_id,
-            genre_ids=names.fill_genre_slots(genre_ids),
+            genre_ids=genre_ids,
             lyric_tokens=self.alphabet.encode(labels.lyrics),
             lyric_window=self.lyric_window,
             lyric_times=LyricTimes.of(labels.lyrics, timed, self.alphabet, self.sample_rate) if timed else None,
+            blend=tuple(blend),
         )
+
+    def _names(self, artist: str, genre: str) -> tuple[int, tuple[int, ...]]:
+        """The numbers of an artist and of a genre, -1 in unused slots."""
+        names = self.vocabulary
+        if self.unknown_is_zero:
+            genre_ids = names.genre_ids_or_unknown(genre)
+            return names.artist_id_or_unknown(artist), names.fill_genre_slots(genre_ids)
+        return names.artist_id(artist), names.fill_genre_slots(names.genre_ids(genre))

@@ -11,7 +11,15 @@ from jukebox.config import ConditionDropout, LyricsConfig, PriorConfig
 from jukebox.errors import LabelError
 from jukebox.labels.labels import LabelTokens
 from jukebox.labels.text import PADDING_TOKEN
-from jukebox.prior.label_conditioner import EMPTY_GENRE, UNKNOWN_ARTIST, UNTIMED, LabelTensors, label_tensors
+from jukebox.prior.label_conditioner import (
+    EMPTY_GENRE,
+    UNKNOWN_ARTIST,
+    UNTIMED,
+    LabelTensors,
+    Share,
+    label_tensors,
+    shares,
+)
 from jukebox.prior.token_stack import Positions
 
 
@@ -23,11 +31,13 @@ class Conditions:
         labels: artist, genres, and where the window lies in the song.
         lyrics: the characters the window is shown, 0 for none.
         codes_above: codes of the level above that cover the same sound as the window.
+        blend: artists and genres that are mixed into those of the labels.
     """
 
     labels: LabelTensors | None = None
     lyrics: Int64[Tensor, "batch lyrics"] | None = None
     codes_above: Int64[Tensor, "batch codes_above"] | None = None
+    blend: tuple[Share, ...] = ()
 
     def to(self, device: torch.device) -> "Conditions":
         """The same on another device."""
@@ -36,6 +46,7 @@ class Conditions:
             labels=None if labels is None else labels.to(device),
             lyrics=None if lyrics is None else lyrics.to(device),
             codes_above=None if above is None else above.to(device),
+            blend=tuple(share.to(device) for share in self.blend),
         )
 
 
@@ -54,12 +65,13 @@ def conditions_of(
             window are not as many as it reads.
     """
     told = label_tensors(labels, config.labels) if config.labels is not None else None
+    blend = shares(labels, config.labels) if config.labels is not None else ()
     lyrics = None
     if config.lyrics is not None:
         for tokens in labels:
             _check_lyrics(tokens, config.lyrics)
         lyrics = torch.tensor([tokens.lyric_tokens for tokens in labels])
-    return Conditions(labels=told, lyrics=lyrics, codes_above=codes_above)
+    return Conditions(labels=told, lyrics=lyrics, codes_above=codes_above, blend=blend)
 
 
 def _check_lyrics(tokens: LabelTokens, config: LyricsConfig) -> None:
@@ -130,13 +142,20 @@ def drop(conditions: Conditions, rates: ConditionDropout, generator: torch.Gener
     chances = torch.tensor([rates.artist, rates.genre, rates.timing, rates.lyrics])
     drawn = torch.rand(4, len(like), generator=generator) < chances[:, None]
     no_artist, no_genre, no_timing, no_lyrics = drawn.to(like.device)
+    blend = conditions.blend
     if labels is not None:
-        labels = replace(
-            labels,
-            artist_ids=labels.artist_ids.masked_fill(no_artist, UNKNOWN_ARTIST),
-            genre_ids=labels.genre_ids.masked_fill(no_genre[:, None], EMPTY_GENRE),
-            total_length_samples=labels.total_length_samples.masked_fill(no_timing, UNTIMED),
-        )
+        labels = _without(labels, no_artist, no_genre, no_timing)
+        blend = tuple(replace(each, labels=_without(each.labels, no_artist, no_genre, no_timing)) for each in blend)
     if lyrics is not None:
         lyrics = lyrics.masked_fill(no_lyrics[:, None], PADDING_TOKEN)
-    return replace(conditions, labels=labels, lyrics=lyrics)
+    return replace(conditions, labels=labels, lyrics=lyrics, blend=blend)
+
+
+def _without(labels: LabelTensors, no_artist: Tensor, no_genre: Tensor, no_timing: Tensor) -> LabelTensors:
+    """Labels without what is hidden in each window."""
+    return replace(
+        labels,
+        artist_ids=labels.artist_ids.masked_fill(no_artist, UNKNOWN_ARTIST),
+        genre_ids=labels.genre_ids.masked_fill(no_genre[:, None], EMPTY_GENRE),
+        total_length_samples=labels.total_length_samples.masked_fill(no_timing, UNTIMED),
+    )

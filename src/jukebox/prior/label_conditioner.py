@@ -1,7 +1,7 @@
 """Artist, genre and timing as vectors: what a prior is told about the song besides its lyrics (facts 3.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,6 +32,32 @@ class LabelTensors:
     def to(self, device: torch.device) -> "LabelTensors":
         """The same on another device."""
         return LabelTensors(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Labels whose artists and genres are mixed in, and their share for each window of a batch."""
+
+    labels: LabelTensors
+    weight: Float[Tensor, " batch"]
+
+    def to(self, device: torch.device) -> "Share":
+        """The same on another device."""
+        return Share(labels=self.labels.to(device), weight=self.weight.to(device))
+
+
+def shares(labels: Sequence[LabelTokens], config: LabelConfig) -> tuple[Share, ...]:
+    """What is mixed into each window of a batch; a window with less than others has shares of nothing."""
+    found = []
+    for index in range(max((len(tokens.blend) for tokens in labels), default=0)):
+        mixed = [tokens.blend[index] if index < len(tokens.blend) else None for tokens in labels]
+        named = [
+            tokens if each is None else replace(tokens, artist_id=each.artist_id, genre_ids=each.genre_ids)
+            for tokens, each in zip(labels, mixed, strict=True)
+        ]
+        weight = torch.tensor([0.0 if each is None else each.weight for each in mixed])
+        found.append(Share(labels=label_tensors(named, config), weight=weight))
+    return tuple(found)
 
 
 def label_tensors(labels: Sequence[LabelTokens], config: LabelConfig) -> LabelTensors:
@@ -107,8 +133,21 @@ class LabelConditioner(nn.Module):
         timing = self.timing(labels, positions)
         return timing + everywhere if self.config.everywhere else timing
 
-    def start(self, labels: LabelTensors) -> Float[Tensor, "batch width"]:
-        """The artist's vector plus those of all genres given: it takes the place of the token before the first."""
+    def start(self, labels: LabelTensors, blend: Sequence[Share] = ()) -> Float[Tensor, "batch width"]:
+        """The artist's vector plus those of all genres given: it takes the place of the token before the first.
+
+        Args:
+            labels: of each window.
+            blend: what is mixed in; the labels have the rest.
+        """
+        start = self._names(labels)
+        if not blend:
+            return start
+        weights = [share.weight.to(start.dtype)[:, None] for share in blend]
+        mixed = sum(weight * self._names(share.labels) for weight, share in zip(weights, blend, strict=True))
+        return (1 - sum(weights)) * start + mixed
+
+    def _names(self, labels: LabelTensors) -> Float[Tensor, "batch width"]:
         given = (labels.genre_ids != EMPTY_GENRE)[..., None]
         genres = self.genre(labels.genre_ids.clamp_min(0)) * given
         return self.artist(labels.artist_ids) + genres.sum(1)

@@ -306,7 +306,7 @@ class Prior(TokenStack):
             start = self.start_token.expand(batch, -1)
         else:
             assert conditions.labels is not None
-            start = self.labels.start(conditions.labels)
+            start = self.labels.start(conditions.labels, conditions.blend)
             if self.labels.adds:
                 added = self.labels.added(conditions.labels, start, context)
         if self.upsampler is not None:

@@ -7,6 +7,7 @@ from jukebox.config import PriorConfig
 from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.labels import LabelEncoder, Labels, SongTokens
 from jukebox.labels.timing import TimeGrid
+from jukebox.labels.vocabulary import EMPTY_GENRE_ID
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.token import SamplingConfig
 from jukebox.vqvae.vqvae import VQVAE
@@ -40,14 +41,20 @@ class LevelModel:
             return SongTokens(artist_id=0, genre_ids=(), lyric_tokens=(), lyric_window=0)
         tokens = replace(self.words, unknown_is_zero=self.forgiving).song(labels)
         slots = self.config.labels.genre_slots if self.config.labels is not None else 0
-        return replace(tokens, genre_ids=(*tokens.genre_ids, *[-1] * slots)[:slots])
+        blend = tuple(replace(each, genre_ids=_in_slots(each.genre_ids, slots)) for each in tokens.blend)
+        return replace(tokens, genre_ids=_in_slots(tokens.genre_ids, slots), blend=blend)
 
     def unknown_names(self, labels: Labels) -> list[str]:
         """Which of a song's names this level does not know."""
         if self.words is None:
             return []
         found = []
-        for name, look_up in ((labels.artist, self.words.vocabulary.artist_id), (labels.genre, self._genre)):
+        named = [(labels.artist, labels.genre), *((each.artist, each.genre) for each in labels.blend)]
+        artists, genres = zip(*named, strict=True)
+        known = [(name, self.words.vocabulary.artist_id) for name in artists]
+        for name, look_up in [*known, *((name, self._genre) for name in genres)]:
+            if name is None:
+                continue
             try:
                 look_up(name)
             except LabelError:
@@ -95,3 +102,7 @@ class SongModel:
             there = ", ".join(map(str, sorted(self.levels))) or "none"
             raise ConfigError(f"The model {self.name} has no prior of level {level}; its levels are {there}.")
         return self.levels[level]
+
+
+def _in_slots(genre_ids: tuple[int, ...], slots: int) -> tuple[int, ...]:
+    return (*genre_ids, *[EMPTY_GENRE_ID] * slots)[:slots]

@@ -9,7 +9,7 @@ from torch import Tensor
 from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.labels import SongTokens
 from jukebox.labels.timing import SongSpan, TimeGrid
-from jukebox.prior.label_conditioner import label_tensors
+from jukebox.prior.label_conditioner import label_tensors, shares
 from jukebox.sampling.model import LevelModel, SongModel
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.token import SamplingConfig
@@ -140,7 +140,9 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
         for level, song_tokens in tokens.items():  # what a prior would refuse is said before anything begins
             config = model.level(level).config
             if config.labels is not None:
-                label_tensors([song_tokens.window(item.span(grid, level, 0, config.codes_context))], config.labels)
+                windows = [song_tokens.window(item.span(grid, level, 0, config.codes_context))]
+                label_tensors(windows, config.labels)
+                shares(windows, config.labels)
         items.append(item)
     levels = tuple(
         _level_plan(request, model, level, length, items) for level in range(first, request.lowest_level - 1, -1)
