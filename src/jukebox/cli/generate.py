@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jukebox import presets
-from jukebox.cli.songs import add_sampling_options, add_work_options, check_folder, load_jukebox, sampling_fields, write
+from jukebox.cli.songs import (
+    add_label_options,
+    add_sampling_options,
+    add_work_options,
+    check_folder,
+    load_jukebox,
+    sampling_fields,
+    with_labels,
+    write,
+)
 from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
-    from jukebox.labels.labels import Labels
     from jukebox.sampling.request import Prime, SongRequest
 
 
@@ -20,13 +28,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("generate", help="a song from artist, genre and lyrics", description=__doc__)
     parser.add_argument("--request", type=Path, metavar="FILE", help="YAML or JSON; other options replace its fields")
     parser.add_argument("--model", help="a name of `jukebox models`, or a folder (default: mini)")
-    parser.add_argument("--artist", help="a name of `jukebox labels` (default: unknown)")
-    parser.add_argument("--genre", help="one of `jukebox labels` (default: unknown)")
-    parser.add_argument("--lyrics", help="the words; @FILE reads them from a file")
-    parser.add_argument("--lyrics-file", type=Path, metavar="FILE", help="the same as --lyrics @FILE")
+    add_label_options(parser, "unknown")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of the song (default: usual for the model)")
-    parser.add_argument("--total", type=float, metavar="S", help="length of the song that the model should think of")
-    parser.add_argument("--offset", type=float, metavar="S", help="where in that song the music begins (default 0)")
     parser.add_argument("--prime", type=Path, metavar="RECORDING", help="begin with this recording")
     parser.add_argument("--prime-start", type=float, metavar="S", help="its part from this second on")
     parser.add_argument("--prime-duration", type=float, metavar="S", help="so many seconds of it (default: all)")
@@ -75,33 +78,11 @@ def _request(arguments: argparse.Namespace, base: "SongRequest", model: str, lev
     changes: dict[str, Any] = sampling_fields(arguments, levels) | {"model": model}
     if arguments.seconds is not None:
         changes["seconds"] = arguments.seconds
-    changes["songs"] = _songs(arguments, base)
+    changes["songs"] = with_labels(arguments, base.songs)
     prime = _prime(arguments)
     if prime is not None:
         changes["prime"] = prime
     return replace(base, **changes)
-
-
-def _songs(arguments: argparse.Namespace, base: "SongRequest") -> "tuple[Labels, ...]":
-    names = {"artist": "artist", "genre": "genre", "total": "total_duration_s", "offset": "offset_s"}
-    said = {
-        name: getattr(arguments, option) for option, name in names.items() if getattr(arguments, option) is not None
-    }
-    if arguments.lyrics is not None and arguments.lyrics_file is not None:
-        raise ConfigError("Both --lyrics and --lyrics-file are given; give one.")
-    text = arguments.lyrics if arguments.lyrics_file is None else f"@{arguments.lyrics_file}"
-    if text is not None:
-        said["lyrics"] = _lyrics(text)
-    return tuple(replace(song, **said) for song in base.songs)
-
-
-def _lyrics(text: str) -> str:
-    if not text.startswith("@"):
-        return text
-    try:
-        return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The lyrics in {text[1:]} cannot be read ({error}); name a text file in UTF-8.") from error
 
 
 def _prime(arguments: argparse.Namespace) -> "Prime | None":

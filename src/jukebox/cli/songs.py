@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import itertools
 import sys
 import time
@@ -14,6 +15,7 @@ from jukebox.cli.team import dismiss, help_out, join
 from jukebox.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from jukebox.labels.labels import Labels
     from jukebox.pipeline import Jukebox
     from jukebox.sampling.events import Event, Progress
     from jukebox.sampling.generate import Options
@@ -82,6 +84,39 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--estimate", action="store_true", help="say what it would take, and stop")
 
 
+def add_label_options(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    """What is sung; `otherwise` says what is where nothing is said."""
+    parser.add_argument("--artist", help=f"a name of `jukebox labels` (default: {otherwise})")
+    parser.add_argument("--genre", help=f"one of `jukebox labels` (default: {otherwise})")
+    parser.add_argument("--lyrics", help="the words; @FILE reads them from a file")
+    parser.add_argument("--lyrics-file", type=Path, metavar="FILE", help="the same as --lyrics @FILE")
+    parser.add_argument("--total", type=float, metavar="S", help="length of the song that the model should think of")
+    parser.add_argument("--offset", type=float, metavar="S", help="where in that song the music begins (default 0)")
+
+
+def with_labels(arguments: argparse.Namespace, songs: "tuple[Labels, ...]") -> "tuple[Labels, ...]":
+    """Songs with what `add_label_options` says of them."""
+    names = {"artist": "artist", "genre": "genre", "total": "total_duration_s", "offset": "offset_s"}
+    said = {
+        name: getattr(arguments, option) for option, name in names.items() if getattr(arguments, option) is not None
+    }
+    if arguments.lyrics is not None and arguments.lyrics_file is not None:
+        raise ConfigError("Both --lyrics and --lyrics-file are given; give one.")
+    text = arguments.lyrics if arguments.lyrics_file is None else f"@{arguments.lyrics_file}"
+    if text is not None:
+        said["lyrics"] = _lyrics(text)
+    return tuple(dataclasses.replace(song, **said) for song in songs)
+
+
+def _lyrics(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The lyrics in {text[1:]} cannot be read ({error}); name a text file in UTF-8.") from error
+
+
 def add_source_options(parser: argparse.ArgumentParser, levels: str) -> None:
     """Which codes of a session, or of a codes file, a song begins with; `levels` is the help for --levels."""
     parser.add_argument("--levels", metavar="LIST", help=levels)
@@ -114,13 +149,16 @@ def sound_of(session: Path, name: str) -> Path:
     return path
 
 
-def chosen_item(there: "SongRequest", name: str, session: Path) -> tuple[int, int]:
-    """The song and the take of a session's request that a name stands for."""
+def narrowed(there: "SongRequest", name: str | None, session: Path) -> "SongRequest":
+    """A session's request to one song and take of it, by its name there; to all where none is named."""
+    if name is None:
+        return there
     items = there.item_names()
     found = next(((song, take) for song, take, known in items if known == name), None)
     if found is None:
         raise ConfigError(f"{session} has no song {name!r}; it has {', '.join(known for _, _, known in items)}.")
-    return found
+    song, take = found
+    return dataclasses.replace(there, songs=(there.songs[song],), takes=1, first_take=take)
 
 
 def sampling_fields(arguments: argparse.Namespace, levels: int) -> dict[str, Any]:
