@@ -42,13 +42,20 @@ def mark(page: Any, start: float, end: float) -> None:
     assert "Part" in page.inner_text("#part")
 
 
+def written(page: Any) -> None:
+    """Write what is asked for, to its end: it is chosen when it is begun."""
+    before = page.evaluate("location.hash")
+    page.click("#write")
+    page.wait_for_function("(before) => location.hash !== before", arg=before)
+    page.wait_for_function(DONE)
+
+
 def test_a_person_writes_hears_and_goes_on(page: Any) -> None:
     page.select_option("#model", "tiny-random")
     page.fill("#seconds", "0.8")
     page.fill("#takes-wanted", "2")
     page.select_option("#lowest", "2")
-    page.click("#write")
-    page.wait_for_function(DONE)
+    written(page)
     # Two takes of a sketch: the second is heard, liked, and gone on with from a part of it.
     page.keyboard.press("Escape")
     page.click("#takes .take:nth-child(2) button")
@@ -63,14 +70,12 @@ def test_a_person_writes_hears_and_goes_on(page: Any) -> None:
     assert 0.3 < end < 0.5
     assert 8.2 < float(page.input_value("#seconds")) < end + 8.001
     page.fill("#seconds", "1")
-    page.click("#write")
-    page.wait_for_function("document.querySelectorAll('#tree ul li').length == 1")  # below its parent
-    page.wait_for_function(DONE)
+    written(page)
+    assert page.locator("#tree ul li").count() == 1  # below its parent
     page.click("#finer")
     page.wait_for_function("document.querySelector('#form-title').textContent.startsWith('Finer')")
-    page.click("#write")
-    page.wait_for_function("document.querySelectorAll('#tree ul ul li').length == 1")
-    page.wait_for_function(DONE)
+    written(page)
+    assert page.locator("#tree ul ul li").count() == 1
     assert page.locator("#level option").all_inner_texts() == ["level 0", "level 1"]
     # Its sketch with the halves the other way round, and a third part that is dropped again.
     page.click("#tree > li > button")
@@ -83,9 +88,8 @@ def test_a_person_writes_hears_and_goes_on(page: Any) -> None:
     assert page.inner_text("#form-title") == "Joined parts"
     page.click("#beginnings .chip:nth-child(3) button")
     assert (page.is_checked("#anew"), page.input_value("#seconds")) == (True, "")
-    page.click("#write")
-    page.wait_for_function("document.querySelector('#facts').textContent.includes('joined with')")
-    page.wait_for_function(DONE)
+    written(page)
+    assert "joined with" in page.inner_text("#facts")
     songs = page.evaluate("fetch('/api/state').then((answer) => answer.json())")["songs"]
     request = songs[0]["request"]
     assert [part["item"] for part in (request["given"], *request["joined"])] == ["song_take_1"] * 2

@@ -16,7 +16,7 @@ export class Beginnings {
 
   // Parts as in a request, with songs of the shelf as their sources; or a recording.
   begin(parts, recording = null) {
-    const given = parts.map((part) => this.#row(part, `${part.source}, ${part.item ?? "all takes"}`));
+    const given = parts.map((part) => this.#row(part, `${part.item ?? "all takes"} of ${part.source}`));
     this.#rows = recording ? [this.#row(recording, recording.recording)] : given;
     this.#draw();
   }
