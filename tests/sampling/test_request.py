@@ -21,12 +21,17 @@ FULL = SongRequest(
     lowest_level=1,
     parallel_windows=4,
     given=Given(source="song", item="song_take_1", levels=(2, 1), start_s=1.5, duration_s=4.0),
+    joined=(Given(source="other", duration_s=2.0), Given(source="song.codes")),
 )
 
 
 @pytest.mark.parametrize(
     "request_",
-    [FULL, replace(FULL, given=None, prime=Prime(recording="a.wav", start_s=2.0)), SongRequest(model="x", seconds=1.0)],
+    [
+        FULL,
+        replace(FULL, given=None, joined=(), prime=Prime(recording="a.wav", start_s=2.0)),
+        SongRequest(model="x", seconds=1.0),
+    ],
 )
 def test_files_and_back(request_: SongRequest, tmp_path: Path) -> None:
     for name, text in (("a.yaml", request_.to_yaml()), ("a.json", request_.to_json())):
@@ -53,6 +58,12 @@ def test_what_is_usual_is_not_written() -> None:
         ("{model: x, seconds: 1, levels: [{level: 0, hop_fraction: 2}]}", "hop_fraction is 2.0; expected a share"),
         ("{model: x, seconds: 1, levels: [{level: 0}, {level: 0}]}", "expected each level at most once"),
         ("{model: x, seconds: 1, prime: {recording: a}, given: {source: b}}", "both a recording (prime) and codes"),
+        ("{model: x, seconds: 1, joined: [{source: b}]}", "parts that follow (joined), but none that they follow"),
+        ("{model: x, given: {source: a}, joined: [3]}", "Given is 3; expected an object"),
+        (
+            "{model: x, given: {source: a}, joined: {source: b}}",
+            "SongRequest.joined is {'source': 'b'}; expected a list",
+        ),
         ("{model: x, seconds: 1, prime: {recording: a, start_s: -1}}", "start_s is -1.0; expected a number of seconds"),
     ],
 )

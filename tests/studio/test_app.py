@@ -104,6 +104,22 @@ def test_songs_go_on_from_takes_of_the_shelf(client: TestClient, studio: Studio)
     assert codes(studio.shelf.folder / finer) == codes(studio.shelf.folder / whole)
 
 
+def test_parts_of_songs_of_the_shelf_are_joined(client: TestClient, studio: Studio) -> None:
+    sketch = begun(client, takes=2, lowest_level=2)
+    wait(lambda: song(client, sketch)["finished"])
+    part = {"source": sketch, "item": "song_take_1", "levels": [2]}
+    finer = begun(client, "finer", seconds=None, given=part, first_take=1)
+    pieces = {"given": part | {"duration_s": 0.04}, "joined": [part | {"start_s": 0.04}]}
+    joined = begun(client, "joined", seconds=None, first_take=1, **pieces)
+    wait(lambda: not studio.worker.busy())
+    assert studio.worker.state()["problems"] == {}
+    found = song(client, joined)
+    assert (found["parent"], found["parent_take"], found["joined"]) == (sketch, "song_take_1", [sketch])
+    assert codes(studio.shelf.folder / joined) == codes(studio.shelf.folder / finer)
+    wrong = refused(client, **(pieces | {"joined": [{"source": f"../{studio.shelf.folder.name}/{sketch}"}]}))
+    assert "no song" in wrong
+
+
 def test_a_take_is_heard_while_it_is_written(client: TestClient, studio: Studio) -> None:
     heard = list[bytes]()
 
@@ -152,6 +168,11 @@ def test_recordings_are_what_songs_begin_with(client: TestClient, studio: Studio
         ({"given": {"source": "none"}}, "no song 'none'"),
         ({"given": {"source": ".."}}, "no song '..'"),
         ({"given": 3}, "expected an object"),
+        ({"joined": [{"source": "none"}]}, "no song 'none'"),
+        ({"joined": [{"source": "/etc"}]}, "no song '/etc'"),
+        ({"joined": [{"item": "song"}]}, "no song ''"),
+        ({"joined": [3]}, "expected an object"),
+        ({"joined": "none"}, "expected a list"),
     ],
 )
 def test_a_wrong_request_is_a_sentence_and_writes_nothing(client: TestClient, changes: Any, sentence: str) -> None:
@@ -242,5 +263,13 @@ def test_a_network_needs_the_key(tmp_path: Path, catalogue: Catalogue) -> None:
 def test_the_page_has_everything_that_it_names(client: TestClient) -> None:
     page = client.get("/")
     assert page.status_code == 200
-    for name in ("studio.css", "studio.js", "form.js", "player.js", "vendor/wavesurfer.esm.js", "vendor/LICENSE"):
+    for name in (
+        "studio.css",
+        "studio.js",
+        "form.js",
+        "beginnings.js",
+        "player.js",
+        "vendor/wavesurfer.esm.js",
+        "vendor/LICENSE",
+    ):
         assert client.get(f"/web/{name}").status_code == 200

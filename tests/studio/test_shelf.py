@@ -59,9 +59,14 @@ def test_a_song_is_below_the_one_that_it_goes_on_from_wherever_the_shelf_is(shel
     given = Given(source=str(shelf.folder / "first"), item="song_take_1")
     begin(shelf.folder / "second", replace(REQUEST, given=given))
     begin(shelf.folder / "third", replace(REQUEST, given=Given(source=str(tmp_path / "elsewhere.codes"))))
+    elsewhere = Given(source=str(tmp_path / "elsewhere.codes"))
+    begin(shelf.folder / "fourth", replace(REQUEST, given=given, joined=(elsewhere, given)))
     moved = Shelf(shelf.folder.rename(tmp_path / "moved"))
     parents = {song.name: (song.parent, song.parent_take) for song in moved.songs()}
-    assert parents == {"first": (None, None), "second": ("first", "song_take_1"), "third": (None, None)}
+    first = ("first", "song_take_1")
+    assert parents == {"first": (None, None), "second": first, "third": (None, None), "fourth": first}
+    joined = {song.name: song.joined for song in moved.songs()}
+    assert joined == {"first": (), "second": (), "third": (), "fourth": (None, "first")}
 
 
 def test_a_damaged_session_is_said_and_hides_no_other(shelf: Shelf) -> None:

@@ -1,7 +1,7 @@
 """`jukebox continue`: an unfinished song to its end, with the same bytes; or a longer song from an earlier one."""
 
 import argparse
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 
 from jukebox.cli.recording import parse_levels
@@ -10,9 +10,9 @@ from jukebox.cli.songs import (
     add_source_options,
     add_work_options,
     check_folder,
-    chosen_item,
     given_codes,
     load_jukebox,
+    narrowed,
     sampling_fields,
     write,
 )
@@ -50,12 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         if changes or any(getattr(arguments, name) is not None for name in kept):
             raise ConfigError("An unfinished song is finished as it was begun; other settings need --seconds and -o.")
         return write(jukebox, arguments.session, there, arguments)
-    from jukebox.sampling.request import SongRequest
-
     given = given_codes(arguments, arguments.session, parse_levels("--levels", arguments.levels, levels) or None)
-    fields_there = {field.name: getattr(there, field.name) for field in fields(there)}
-    if arguments.item is not None:
-        song, take = chosen_item(there, arguments.item, arguments.session)
-        fields_there |= {"songs": (there.songs[song],), "takes": 1, "first_take": take}
-    changes |= {"given": given, "prime": None, "seconds": arguments.seconds}
-    return write(jukebox, check_folder(output), SongRequest(**(fields_there | changes)), arguments)
+    changes |= {"given": given, "joined": (), "prime": None, "seconds": arguments.seconds}
+    request = replace(narrowed(there, arguments.item, arguments.session), **changes)
+    return write(jukebox, check_folder(output), request, arguments)

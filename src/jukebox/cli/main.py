@@ -18,6 +18,7 @@ COMMANDS = {
     "generate": ("jukebox.cli.generate", "a song from artist, genre and lyrics"),
     "continue": ("jukebox.cli.continue_", "an unfinished song to its end, or a longer song from an earlier one"),
     "upsample": ("jukebox.cli.upsample", "finer levels for codes that exist"),
+    "join": ("jukebox.cli.join", "parts of songs, one after another: cut, trimmed, merged, gone on with"),
     "studio": ("jukebox.cli.studio", "songs in a browser: written, heard, compared, gone on with"),
     "encode": ("jukebox.cli.encode", "a recording into codes"),
     "decode": ("jukebox.cli.decode", "codes into sound"),

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import itertools
 import sys
 import time
@@ -114,13 +115,16 @@ def sound_of(session: Path, name: str) -> Path:
     return path
 
 
-def chosen_item(there: "SongRequest", name: str, session: Path) -> tuple[int, int]:
-    """The song and the take of a session's request that a name stands for."""
+def narrowed(there: "SongRequest", name: str | None, session: Path) -> "SongRequest":
+    """A session's request to one song and take of it, by its name there; to all where none is named."""
+    if name is None:
+        return there
     items = there.item_names()
     found = next(((song, take) for song, take, known in items if known == name), None)
     if found is None:
         raise ConfigError(f"{session} has no song {name!r}; it has {', '.join(known for _, _, known in items)}.")
-    return found
+    song, take = found
+    return dataclasses.replace(there, songs=(there.songs[song],), takes=1, first_take=take)
 
 
 def sampling_fields(arguments: argparse.Namespace, levels: int) -> dict[str, Any]:

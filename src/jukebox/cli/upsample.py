@@ -11,9 +11,9 @@ from jukebox.cli.songs import (
     add_source_options,
     add_work_options,
     check_folder,
-    chosen_item,
     given_codes,
     load_jukebox,
+    narrowed,
     sampling_fields,
     write,
 )
@@ -40,11 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     said = {name: getattr(arguments, name) for name in ("artist", "genre") if getattr(arguments, name) is not None}
     if is_session(arguments.source):
-        there = Session(arguments.source).request()
+        there = narrowed(Session(arguments.source).request(), arguments.item, arguments.source)
         songs, takes, first = there.songs, there.takes, there.first_take
-        if arguments.item is not None:
-            song, first = chosen_item(there, arguments.item, arguments.source)
-            songs, takes = (there.songs[song],), 1
         model, seed = arguments.model or there.model, there.seed
     else:
         model, songs, takes, first, seed = arguments.model or presets.MINI, (Labels(**said),), 1, 0, 0

@@ -1,5 +1,6 @@
-"""Codes that songs begin with: of a recording, of a codes file, of an earlier session."""
+"""Codes that songs begin with: of a recording, of codes files, of earlier sessions, one part after another."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,16 +21,35 @@ def beginnings_of(request: SongRequest, model: SongModel) -> list[Beginning]:
 
     Raises:
         AudioError: the recording cannot be read, or has nothing to hear in that range.
-        DataError: the codes are missing, damaged, of other codebooks, or not in that range.
+        DataError: the codes are missing, damaged, of other codebooks, not in that range, or of no common level.
         ConfigError: it is not clear which song of a session is meant.
     """
     if request.prime is not None:
         return [_of_recording(request.prime, model)]
     if request.given is None:
         return [NOTHING]
-    given, source = request.given, Path(request.given.source)
-    paths = _session_files(request, source) if source.is_dir() else [source]
-    return [_of_file(path, given, model) for path in paths]
+    names = [name for _, _, name in request.item_names()]
+    parts = [[_of_file(path, part, model) for path in _codes_files(part, names)] for part in request.parts]
+    songs = max(map(len, parts))  # of each part there is one for all songs, or one for each
+    return [_in_a_row([part[index % len(part)] for part in parts], model) for index in range(songs)]
+
+
+def _in_a_row(parts: Sequence[Beginning], model: SongModel) -> Beginning:
+    """Parts one after another: the levels that all of them have, where all but the last have them to their ends."""
+    first, *others = parts
+    if not others:
+        return first
+    whole = [{level: len(codes) * model.grid.hops[level] for level, codes in part.codes.items()} for part in parts]
+    levels = [
+        level
+        for level in first.codes
+        if all(level in part for part in whole) and all(part[level] == max(part.values()) for part in whole[:-1])
+    ]
+    if not levels:
+        known = ", ".join(f"{'/'.join(map(str, sorted(part)))} in part {at}" for at, part in enumerate(whole, 1))
+        raise DataError(f"The parts have no level in common ({known}); join parts that have the top level.")
+    codes = {level: torch.cat([part.codes[level] for part in parts]) for level in levels}
+    return Beginning(codes=codes, start_s=first.start_s)
 
 
 def _of_recording(prime: Prime, model: SongModel) -> Beginning:
@@ -58,24 +78,24 @@ def _of_recording(prime: Prime, model: SongModel) -> Beginning:
     return Beginning(codes={level: torch.cat(pieces) for level, pieces in found.items()})
 
 
-def _session_files(request: SongRequest, folder: Path) -> list[Path]:
-    """The codes files of a session that are meant."""
-    assert request.given is not None
-    if not is_session(folder):
-        raise DataError(f"{folder} holds no session; name a codes file, or a folder that `jukebox generate` wrote.")
-    files, item = sorted(folder.glob("*.codes")), request.given.item
-    names = ", ".join(file.stem for file in files)
-    if not files:
-        raise DataError(f"The session {folder} is not finished; finish it by `jukebox continue {folder}` first.")
-    if item is not None:
-        if item not in [file.stem for file in files]:
-            raise ConfigError(f"{folder} has no song {item!r}; it has {names}.")
-        return [folder / f"{item}.codes"]
-    if len(files) not in (1, len(request.item_names())):
-        raise ConfigError(f"{folder} has several songs ({names}); say which by its name (item).")
-    if len(files) > 1:
-        return [folder / f"{name}.codes" for _, _, name in request.item_names()]
-    return files
+def _codes_files(part: Given, names: Sequence[str]) -> list[Path]:
+    """The codes files that a part is of: one, or one for each song, where a session has songs of these names."""
+    source, item = Path(part.source), part.item
+    if not source.is_dir():
+        if item is not None:
+            raise ConfigError(f"{source} is no session but a file, with one song: leave its name (item {item!r}) out.")
+        return [source]
+    if not is_session(source):
+        raise DataError(f"{source} holds no session; name a codes file, or a folder that `jukebox generate` wrote.")
+    there = sorted(file.stem for file in source.glob("*.codes"))
+    if not there:
+        raise DataError(f"The session {source} is not finished; finish it by `jukebox continue {source}` first.")
+    if item is not None and item not in there:
+        raise ConfigError(f"{source} has no song {item!r}; it has {', '.join(there)}.")
+    if item is None and len(there) > 1 and there != sorted(names):
+        raise ConfigError(f"{source} has several songs ({', '.join(there)}); say which by its name (item).")
+    chosen = [item] if item is not None else there if len(there) == 1 else names
+    return [source / f"{name}.codes" for name in chosen]
 
 
 def _of_file(path: Path, given: Given, model: SongModel) -> Beginning:
@@ -86,14 +106,20 @@ def _of_file(path: Path, given: Given, model: SongModel) -> Beginning:
         if level not in file.codes:
             there = ", ".join(map(str, sorted(file.codes)))
             raise DataError(f"{path} has no codes of level {level}; its levels are {there}.")
-    hop = grid.coarsest_hop
-    start = grid.samples(given.start_s) // hop * hop
+    # Both ends are rounded as places in the song, so that parts which meet at a place have every token once.
+    start = _place(given.start_s, model)
     whole = grid.whole_tokens_samples(max(len(file.codes[level]) * grid.hops[level] for level in levels))
-    end = whole if given.duration_s is None else min(whole, start + grid.samples(given.duration_s) // hop * hop)
+    end_s = None if given.duration_s is None else given.start_s + given.duration_s
+    end = whole if end_s is None else min(whole, _place(end_s, model))
     if end <= start:
+        asked = f"from {given.start_s:g} s on" if end_s is None else f"between {given.start_s:g} and {end_s:g} s"
         raise DataError(
-            f"{path} has {grid.seconds(whole):.2f} seconds of codes: nothing from {given.start_s} s on; choose a range "
-            "inside it."
+            f"{path} has {grid.seconds(whole):.2f} seconds of codes, but no token {asked}; choose a range inside it."
         )
     codes = {level: file.codes[level][start // grid.hops[level] : end // grid.hops[level]].long() for level in levels}
     return Beginning(codes=codes, start_s=start / grid.sample_rate)
+
+
+def _place(seconds: float, model: SongModel) -> int:
+    """The first sample of the top level's token there; the sum of two decimals may be a little below its decimal."""
+    return model.grid.whole_tokens_samples(model.grid.samples(round(seconds, 9)))

@@ -73,7 +73,8 @@ class Given(Config):
         source: a codes file, or the folder of an earlier session.
         item: which song of a session, by its name there; None where it has one, or as many as are asked for.
         levels: which levels to take; None for all.
-        start_s, duration_s: the part to take; it becomes the beginning. None: to the end.
+        start_s, duration_s: the part to take; it becomes the beginning. Where it starts and where it ends are both
+            rounded down to whole tokens of the top level. None: to the end.
     """
 
     source: str
@@ -110,6 +111,7 @@ class SongRequest(Config):
             None: as is usual for the model.
         prime: a recording to begin with.
         given: codes to begin with.
+        joined: more of them, which follow those one after another.
     """
 
     model: str = presets.MINI
@@ -123,6 +125,7 @@ class SongRequest(Config):
     parallel_windows: int | None = None
     prime: Prime | None = None
     given: Given | None = None
+    joined: tuple[Given, ...] = ()
 
     def __post_init__(self) -> None:
         require(bool(self.model), self, "model", "the name or folder of a model")
@@ -139,6 +142,13 @@ class SongRequest(Config):
         require(once, self, "levels", "each level at most once")
         if self.prime is not None and self.given is not None:
             raise ConfigError("SongRequest has both a recording (prime) and codes (given) to begin with: give one.")
+        if self.joined and self.given is None:
+            raise ConfigError("SongRequest has parts that follow (joined), but none that they follow: give it (given).")
+
+    @property
+    def parts(self) -> tuple[Given, ...]:
+        """The codes to begin with, one after another."""
+        return () if self.given is None else (self.given, *self.joined)
 
     def level(self, level: int) -> LevelSettings:
         """The settings of a level."""

@@ -18,7 +18,7 @@ from jukebox.audio.write import WRITABLE_SUFFIXES
 from jukebox.checkpoints.codes import CODES_SUFFIX
 from jukebox.checkpoints.files import replacing
 from jukebox.errors import ConfigError, DataError, JukeboxError
-from jukebox.sampling.request import SongRequest
+from jukebox.sampling.request import Given, SongRequest
 from jukebox.sampling.session import PREVIEWS, REQUEST, SESSION, STATUS, Session, is_session
 
 NOTES, REMOVED, RECORDINGS = "studio.json", ".removed", ".recordings"
@@ -61,6 +61,7 @@ class ShelfSong:
         request: what was asked for; None where it cannot be read.
         problem: why it cannot be read.
         parent, parent_take: the song of the same shelf that it goes on from, and its take.
+        joined: the songs of the same shelf that its joined parts are of; None for one that is not here.
         takes: what is written.
         status: how far it was when it was last saved.
         begun_s: when it was begun, in seconds since 1970.
@@ -72,6 +73,7 @@ class ShelfSong:
     problem: str | None
     parent: str | None
     parent_take: str | None
+    joined: tuple[str | None, ...]
     takes: tuple[Take, ...]
     status: dict[str, Any]
     begun_s: float
@@ -166,14 +168,16 @@ class Shelf:
     def _read(self, folder: Path) -> ShelfSong:
         request, problem = self._request(folder)
         notes = _notes(folder / NOTES)
-        parent, parent_take = self._parent(request)
+        parts = request.parts if request is not None else ()
+        here = [self._name(part) for part in parts]
         return ShelfSong(
             name=folder.name,
             title=notes["title"] or folder.name,
             request=request,
             problem=problem,
-            parent=parent,
-            parent_take=parent_take,
+            parent=here[0] if parts else None,
+            parent_take=parts[0].item if parts and here[0] else None,
+            joined=tuple(here[1:]),
             takes=tuple(self._takes(folder, request, set(notes["starred"]))) if request is not None else (),
             status=_status(folder / STATUS),
             begun_s=_age(folder / REQUEST) or _age(folder / SESSION) or 0.0,
@@ -191,13 +195,12 @@ class Shelf:
             self._requests[folder.name] = known
         return known[1], known[2]
 
-    def _parent(self, request: SongRequest | None) -> tuple[str | None, str | None]:
-        if request is None or request.given is None:
-            return None, None
-        source = Path(request.given.source)
+    def _name(self, part: Given) -> str | None:
+        """The song of this shelf that a part is of."""
+        source = Path(part.source)
         # The shelf may have been moved since: the name decides.
         here = source.suffix != CODES_SUFFIX and (self.folder / source.name).is_dir()
-        return (source.name, request.given.item) if here else (None, None)
+        return source.name if here else None
 
     def _takes(self, folder: Path, request: SongRequest, starred: set[str]) -> Iterator[Take]:
         names, previews = {path.name for path in _entries(folder)}, {path.name for path in _entries(folder / PREVIEWS)}

@@ -49,7 +49,8 @@ class Studio:
         }
 
     def request(self, values: Any) -> SongRequest:
-        """A request from JSON values: `given.source` is a song of the shelf, `prime.recording` one of its recordings.
+        """A request from JSON values: `source` of `given` and of each of `joined` is a song of the shelf,
+        `prime.recording` one of its recordings.
 
         Raises:
             ConfigError: a field is unknown, missing or outside its range, or names what is not here.
@@ -136,9 +137,11 @@ def _with_paths(values: Any, shelf: Shelf) -> Any:
     if not isinstance(values, dict):
         return values
     values = dict(values)
-    given, prime = values.get("given"), values.get("prime")
+    given, joined, prime = values.get("given"), values.get("joined"), values.get("prime")
     if isinstance(given, dict):
-        values["given"] = given | {"source": str(shelf.path(str(given.get("source", ""))))}
+        values["given"] = _of_shelf(given, shelf)
+    if isinstance(joined, list):
+        values["joined"] = [_of_shelf(part, shelf) if isinstance(part, dict) else part for part in joined]
     if isinstance(prime, dict):
         name = str(prime.get("recording", ""))
         path = shelf.recordings / name
@@ -146,3 +149,7 @@ def _with_paths(values: Any, shelf: Shelf) -> Any:
             raise ConfigError(f"There is no recording {name!r} here; add it first.")
         values["prime"] = prime | {"recording": str(path)}
     return values
+
+
+def _of_shelf(part: dict[str, Any], shelf: Shelf) -> dict[str, Any]:
+    return part | {"source": str(shelf.path(str(part.get("source", ""))))}

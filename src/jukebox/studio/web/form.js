@@ -1,6 +1,7 @@
 // The request on the right: what is sung, how long, in how many takes, and how it is drawn.
 
 import { ask, send, tell } from "./api.js";
+import { Beginnings } from "./beginnings.js";
 import { at, make, round, show, tenths } from "./page.js";
 
 const UNKNOWN = "unknown";
@@ -8,11 +9,20 @@ const DRAWN = ["temperature", "top_p", "guidance", "hop_fraction"];
 const number = (id) => (at(id).value.trim() === "" ? null : Number(at(id).value));
 const fill = (id, value) => (at(id).value = value ?? "");
 
+// The cut of a take as a part that a song begins with.
+const part = (song, take, { start_s, end_s }, levels = null) => ({
+  source: song.name,
+  item: take.name,
+  levels,
+  start_s,
+  duration_s: end_s === null ? null : round(end_s - start_s, 3),
+});
+
 export class Form {
   constructor(written) {
     this.written = written;
     this.model = null;
-    this.given = this.prime = null;
+    this.beginnings = new Beginnings(() => this.#begun());
     this.firstTake = 0;
     this.times = [];
     at("form").onsubmit = (event) => {
@@ -29,7 +39,6 @@ export class Form {
     };
     at("form-new").onclick = () => this.empty();
     at("model").onchange = () => this.#choose(at("model").value).catch((error) => this.#problem(error));
-    at("beginning").querySelector("button").onclick = () => this.#begins(null, null);
     at("upload").onchange = (event) => this.#upload(event.target.files[0]);
     at("recordings").onchange = () => this.#chooseRecording();
     at("record").onclick = () => this.#record();
@@ -55,7 +64,7 @@ export class Form {
   // A new song: the model's own (at the beginning), or without words.
   async empty(usual = false) {
     const known = this.model?.usual;
-    this.#begins(null, null);
+    this.beginnings.begin([]);
     this.fill({ ...known, songs: usual ? known.songs : [{}], seed: 0, takes: 1, lowest_level: 0, parallel_windows: null, levels: [] });
     this.#dice();
     at("form-title").textContent = "New song";
@@ -101,33 +110,46 @@ export class Form {
   async goOn(song, take, cut) {
     await this.#changeModel(song.request.model);
     const labels = song.request.songs[take.song];
-    const kept = cut.end_s === null ? null : round(cut.end_s - cut.start_s, 3);
-    const before = kept ?? song.request.seconds ?? 0;
-    this.fill({ ...song.request, songs: [labels], seconds: round(before + 8, 3), takes: song.takes.length, first_take: 0 });
+    this.fill({ ...song.request, songs: [labels], seconds: round(cut.length_s + 8, 3), takes: song.takes.length, first_take: 0 });
     this.#dice();
-    this.#begins({ source: song.name, item: take.name, levels: null, start_s: cut.start_s, duration_s: kept }, null);
+    this.beginnings.begin([part(song, take, cut)]);
     this.#from(song, `Goes on from ${song.title}`);
   }
 
   // Finer levels of a take, with its noise: as if they had been written at once.
   async refine(song, take, cut) {
     await this.#changeModel(song.request.model);
-    const part = cut.part ? { start_s: cut.start_s, duration_s: round(cut.end_s - cut.start_s, 3) } : { start_s: 0, duration_s: null };
     this.fill({ ...song.request, songs: [song.request.songs[take.song]], seconds: null, takes: 1, first_take: take.take, lowest_level: 0 });
-    this.#begins({ source: song.name, item: take.name, levels: [this.model.top], ...part }, null);
+    this.beginnings.begin([part(song, take, cut.part ? cut : { start_s: 0, end_s: null }, [this.model.top])]);
     this.#from(song, `Finer levels of ${song.title}`);
+  }
+
+  // One more part of a song of several; the first says the labels, the seed and all else, as in `jukebox join`.
+  async addPart(song, take, cut) {
+    if (this.beginnings.parts.length) {
+      this.beginnings.add(part(song, take, cut));
+      fill("seconds", null);
+      this.#words();
+      at("form-title").textContent = "Joined parts";
+      return;
+    }
+    await this.#changeModel(song.request.model);
+    this.fill({ ...song.request, songs: [song.request.songs[take.song]], seconds: null, takes: 1, first_take: take.take });
+    this.beginnings.begin([part(song, take, cut)]);
+    this.#from(song, `A part of ${song.title}`);
   }
 
   // The same request again, to change something.
   async again(song) {
     await this.#changeModel(song.request.model);
     this.fill(song.request);
-    const { given, prime } = song.request;
-    const source = given && song.parent ? { ...given, source: song.parent } : null;
+    const { given, joined, prime } = song.request;
+    const sources = given ? [song.parent, ...song.joined] : [];
+    const here = sources.every((source) => source !== null);
     const recording = prime ? { ...prime, recording: prime.recording.split(/[\\/]/).pop() } : null;
-    this.#begins(source, recording);
+    this.beginnings.begin(here ? sources.map((source, index) => ({ ...[given, ...joined][index], source })) : [], recording);
     this.#from(song, `Like ${song.title}`);
-    if (given && !source) this.#problem(new Error("What it began with is not in this folder; choose another beginning."));
+    if (!here) this.#problem(new Error("What it began with is not in this folder; choose another beginning."));
   }
 
   #from(song, title) {
@@ -147,9 +169,6 @@ export class Form {
       offset_s: number("offset") ?? 0,
       lyric_times: words === this.timedWords ? this.times : [],
     };
-    const range = { start_s: number("start") ?? 0, duration_s: null };
-    const end = number("end");
-    if (end !== null) range.duration_s = round(end - range.start_s, 3);
     return {
       model: at("model").value,
       songs: [labels],
@@ -160,8 +179,7 @@ export class Form {
       levels: this.#levels(),
       lowest_level: Number(at("lowest").value || 0),
       parallel_windows: number("parallel"),
-      given: this.given && { ...this.given, ...range },
-      prime: this.prime && { ...this.prime, ...range },
+      ...this.beginnings.request(),
     };
   }
 
@@ -181,6 +199,7 @@ export class Form {
 
   async #choose(name) {
     const model = (this.model = await tell("/api/model", { model: name }));
+    this.beginnings.top = model.top;
     at("lyrics-field").hidden = !model.sings;
     const finest = Math.min(...model.levels.map((each) => each.level));
     at("lowest").replaceChildren(
@@ -252,19 +271,9 @@ export class Form {
     if (lost.length && words === at("words").value) show(at("words-note"), [...said, `read otherwise: ${lost.join(" ")}`].join("; "));
   }
 
-  #begins(given, prime) {
-    [this.given, this.prime] = [given, prime];
-    const beginning = given ?? prime;
-    at("beginning").hidden = at("range").hidden = !beginning;
-    if (!beginning) {
-      this.firstTake = 0;
-      return;
-    }
-    const end = beginning.duration_s === null || beginning.duration_s === undefined ? null : beginning.start_s + beginning.duration_s;
-    fill("start", beginning.start_s || null);
-    fill("end", end === null ? null : round(end, 3));
-    const what = given ? `${given.source}, ${given.item ?? "all takes"}` : prime.recording;
-    at("beginning").querySelector("span").textContent = `Begins with ${what}${end === null ? "" : ` up to ${tenths(end)}`}`;
+  #begun() {
+    if (this.beginnings.empty) this.firstTake = 0;
+    at("seconds").placeholder = this.beginnings.parts.length ? "as its parts" : "";
   }
 
   #dice() {
@@ -283,7 +292,7 @@ export class Form {
     const name = at("recordings").value;
     if (!name) return;
     this.firstTake = 0;
-    this.#begins(null, { recording: name, start_s: 0, duration_s: null });
+    this.beginnings.begin([], { recording: name, start_s: 0, duration_s: null });
     at("form-title").textContent = `Begins with ${name}`;
   }
 

@@ -78,12 +78,18 @@ export class Player {
     at("whole").hidden = true;
   }
 
-  // Where the take is gone on from: the end of the chosen part, the cursor where somebody has put it, or the end.
+  // Where the take is gone on from: the end of the chosen part, the cursor where somebody has put it, or the end. With
+  // how long that is.
   cut() {
     const duration = this.wave.getDuration();
-    if (this.part) return { start_s: round(this.part.start, 3), end_s: round(this.part.end, 3) };
+    if (this.part) return this.#cut(this.part.start, this.part.end);
     const seconds = this.wave.getCurrentTime();
-    return { start_s: 0, end_s: seconds > 0.05 && seconds < duration - 0.05 ? round(seconds, 3) : null };
+    return seconds > 0.05 && seconds < duration - 0.05 ? this.#cut(0, seconds) : { ...this.#cut(0, duration), end_s: null };
+  }
+
+  #cut(start, end) {
+    const [start_s, end_s] = [round(start, 3), round(end, 3)];
+    return { start_s, end_s, length_s: round(end_s - start_s, 3) };
   }
 
   // Lyrics with times (`lyrics.json`), or without.

@@ -82,6 +82,7 @@ function drawSong(there, heard) {
     facts.push(request.model, labels.artist, labels.genre, `seed ${request.seed}`);
     if (request.seconds) facts.push(`${request.seconds} s`);
     if (there.parent) facts.push(`goes on from ${there.parent}`);
+    if (there.joined.length) facts.push(`joined with ${there.joined.map((name) => name ?? "a song from elsewhere").join(", ")}`);
     if (request.prime) facts.push(`begins with ${request.prime.recording.split(/[\\/]/).pop()}`);
   }
   at("facts").textContent = facts.join(" · ");
@@ -130,7 +131,7 @@ function drawSound(there, heard) {
   at("unheard").hidden = Boolean(url) || !heard;
   at("live").hidden = !(state.work.running === there.name && state.work.live.includes(heard?.name));
   if (at("live").hidden && !live.paused && state.work.running !== there.name && live.ended) live.pause();
-  at("longer").disabled = at("finer").disabled = !heard?.finished;
+  at("longer").disabled = at("add-part").disabled = at("finer").disabled = !heard?.finished;
   at("finer").hidden = !there.request || there.request.lowest_level === 0;
   at("again").disabled = !there.request;
   at("files").replaceChildren(
@@ -162,6 +163,7 @@ at("go-on").onclick = () => attempt(() => deed(chosen.song, "go-on"));
 at("stop").onclick = () => attempt(() => deed(chosen.song, "stop"));
 at("remove").onclick = () => attempt(() => deed(chosen.song, "remove"));
 at("longer").onclick = () => form.goOn(song(), take(), player.cut());
+at("add-part").onclick = () => form.addPart(song(), take(), player.cut());
 at("finer").onclick = () => form.refine(song(), take(), { ...player.cut(), part: player.part !== null });
 at("again").onclick = () => form.again(song());
 at("live").onclick = () => {
