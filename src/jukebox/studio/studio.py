@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ class Studio:
 
     def __init__(self, shelf: Shelf, catalogue: Catalogue) -> None:
         self.shelf, self.catalogue = shelf, catalogue
-        self._counter = itertools.count(1)
-        self.version, self.closing = 0, False
+        # Later than any that a page may have of a studio before this one.
+        self._counter = itertools.count(time.time_ns() // 1_000_000)
+        self.version, self.closing = next(self._counter), False
         self._making = threading.Lock()
         self.worker = Worker(shelf, catalogue, self.changed)
 

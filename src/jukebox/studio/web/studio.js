@@ -24,7 +24,9 @@ const take = () => song()?.takes.find((each) => each.name === chosen.take) ?? so
 const trouble = (error) => show(at("trouble"), error.message);
 
 async function look() {
-  state = await tell("/api/state");
+  const found = await tell("/api/state");
+  if (state && found.version < state.version) return; // a newer answer has overtaken it
+  state = found;
   show(at("trouble"), null);
   draw();
   await form.offer(state.models);
@@ -188,11 +190,10 @@ document.addEventListener("keydown", (event) => {
 
 listen(
   async (news) => {
-    if (!state || news.version !== state.version) await look().catch(trouble);
-    else show(at("trouble"), null);
-    if (!state) return;
-    state.work = news.work;
-    drawWorking();
+    if (!state || news.version > state.version) return look().catch(trouble);
+    show(at("trouble"), null);
+    if (news.version === state.version) state.work = news.work;
+    return drawWorking();
   },
   () => trouble(new Error("The studio does not answer; start it again by `jukebox studio`.")),
 );
