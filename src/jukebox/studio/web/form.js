@@ -78,6 +78,11 @@ export class Form {
     show(at("described"), null);
     fill("artist", labels.artist === UNKNOWN ? "" : labels.artist);
     fill("genre", labels.genre === UNKNOWN ? "" : labels.genre);
+    const [mixed = {}, ...others] = labels.blend ?? [];
+    for (const name of ["artist", "genre"]) fill(`mixed-${name}`, mixed[name]);
+    fill("mixed-share", mixed.weight);
+    at("mix").open = Boolean(mixed.weight);
+    this.otherBlends = others;
     fill("words", labels.lyrics);
     this.times = labels.lyric_times ?? [];
     this.timedWords = labels.lyrics;
@@ -168,6 +173,7 @@ export class Form {
       total_duration_s: number("total"),
       offset_s: number("offset") ?? 0,
       lyric_times: words === this.timedWords ? this.times : [],
+      blend: [...this.#mixed(), ...(this.otherBlends ?? [])],
     };
     return {
       model: at("model").value,
@@ -181,6 +187,12 @@ export class Form {
       parallel_windows: number("parallel"),
       ...this.beginnings.request(),
     };
+  }
+
+  // Another artist or genre whose share is added: none where neither is named.
+  #mixed() {
+    const [artist, genre] = ["mixed-artist", "mixed-genre"].map((id) => at(id).value.trim() || null);
+    return artist || genre ? [{ artist, genre, weight: number("mixed-share") ?? 0.5 }] : [];
   }
 
   #levels() {
@@ -224,16 +236,17 @@ export class Form {
   }
 
   #suggest(kind) {
-    const input = at(kind.slice(0, -1));
     let waiting;
-    input.oninput = () => {
-      clearTimeout(waiting);
-      waiting = setTimeout(() => this.#names(kind), 150);
-    };
+    for (const id of [kind.slice(0, -1), `mixed-${kind.slice(0, -1)}`]) {
+      at(id).oninput = () => {
+        clearTimeout(waiting);
+        waiting = setTimeout(() => this.#names(kind, at(id).value), 150);
+      };
+      at(id).onfocus = () => this.#names(kind, at(id).value);
+    }
   }
 
-  async #names(kind) {
-    const text = at(kind.slice(0, -1)).value;
+  async #names(kind, text = at(kind.slice(0, -1)).value) {
     const names = await tell(`/api/names/${kind}`, { model: this.model.name, text }).catch(() => []);
     at(kind).replaceChildren(...names.map((name) => make("option", { value: name })));
   }
