@@ -1,8 +1,8 @@
 """What mixing two artists does: the pitch that a model sings at, by the share of the second.
 
 For each share so many takes of the top level are written and decoded, and the median of their fundamental frequency is
-taken where there is one (autocorrelation of 46 ms, 60 to 1000 Hz). Where names are mixed, and not chosen between, takes lie
-between the two; how far the quarters are apart shows which.
+taken where there is one (autocorrelation of 46 ms, 60 to 1000 Hz). Where names are mixed, and not chosen between, takes
+lie between the two; how far the quarters are apart shows which.
 
     python bench/blend.py --model mini --artists "Kevin Bass" "Sally Alto" --genre hymn
 """

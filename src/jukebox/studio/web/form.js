@@ -1,13 +1,11 @@
 // The request on the right: what is sung, how long, in how many takes, and how it is drawn.
 
-import { ask, send, tell } from "./api.js";
+import { ask, tell } from "./api.js";
 import { Beginnings } from "./beginnings.js";
-import { at, make, round, show, tenths } from "./page.js";
-
-const UNKNOWN = "unknown";
-const DRAWN = ["temperature", "top_p", "guidance", "hop_fraction"];
-const number = (id) => (at(id).value.trim() === "" ? null : Number(at(id).value));
-const fill = (id, value) => (at(id).value = value ?? "");
+import { Labels } from "./labels.js";
+import { Levels } from "./levels.js";
+import { at, fill, make, number, round, show } from "./page.js";
+import { Recordings } from "./recordings.js";
 
 // The cut of a take as a part that a song begins with.
 const part = (song, take, { start_s, end_s }, levels = null) => ({
@@ -22,29 +20,20 @@ export class Form {
   constructor(written) {
     this.written = written;
     this.model = null;
-    this.beginnings = new Beginnings(() => this.#begun());
     this.firstTake = 0;
-    this.times = [];
+    const problem = (error) => this.#problem(error);
+    this.labels = new Labels(problem);
+    this.levels = new Levels();
+    this.beginnings = new Beginnings(() => this.#begun());
+    this.recordings = new Recordings((name) => this.#beginWith(name), problem);
     at("form").onsubmit = (event) => {
       event.preventDefault();
       this.#write();
     };
     at("ask").onclick = () => this.#estimate();
     at("dice").onclick = () => this.#dice();
-    at("describe").onclick = () => this.#describe();
-    at("description").onkeydown = (event) => {
-      if (event.key !== "Enter") return;
-      event.preventDefault();
-      this.#describe();
-    };
     at("form-new").onclick = () => this.empty();
-    at("model").onchange = () => this.#choose(at("model").value).catch((error) => this.#problem(error));
-    at("upload").onchange = (event) => this.#upload(event.target.files[0]);
-    at("recordings").onchange = () => this.#chooseRecording();
-    at("record").onclick = () => this.#record();
-    at("words").oninput = () => this.#words();
-    for (const id of ["seconds", "total"]) at(id).oninput = () => this.#words();
-    for (const kind of ["artists", "genres"]) this.#suggest(kind);
+    at("model").onchange = () => this.#choose(at("model").value).catch(problem);
   }
 
   // The models that are offered; the first one's own song fills the form.
@@ -58,7 +47,7 @@ export class Form {
     }
     await this.#choose(names[0]);
     await this.empty(true);
-    this.#listRecordings();
+    this.recordings.list();
   }
 
   // A new song: the model's own (at the beginning), or without words.
@@ -73,35 +62,17 @@ export class Form {
 
   // Fill the form with a request.
   fill(request) {
-    const labels = request.songs?.[0] ?? {};
-    fill("description", "");
-    show(at("described"), null);
-    fill("artist", labels.artist === UNKNOWN ? "" : labels.artist);
-    fill("genre", labels.genre === UNKNOWN ? "" : labels.genre);
-    const [mixed = {}, ...others] = labels.blend ?? [];
-    for (const name of ["artist", "genre"]) fill(`mixed-${name}`, mixed[name]);
-    fill("mixed-share", mixed.weight);
-    at("mix").open = Boolean(mixed.weight);
-    this.otherBlends = others;
-    fill("words", labels.lyrics);
-    this.times = labels.lyric_times ?? [];
-    this.timedWords = labels.lyrics;
-    fill("total", labels.total_duration_s);
-    fill("offset", labels.offset_s || null);
+    this.labels.fill(request.songs?.[0] ?? {});
     fill("seconds", request.seconds);
     fill("takes-wanted", request.takes ?? 1);
     fill("seed", request.seed ?? 0);
     fill("lowest", request.lowest_level ?? 0);
     fill("parallel", request.parallel_windows);
     this.firstTake = request.first_take ?? 0;
-    this.otherLevels = request.levels ?? [];
-    for (const row of at("levels").rows) {
-      const said = this.otherLevels.find((each) => each.level === Number(row.dataset.level)) ?? {};
-      for (const name of DRAWN) row.querySelector(`[name=${name}]`).value = said[name] ?? "";
-    }
+    this.levels.fill(request.levels ?? []);
     show(at("estimate"), null);
     this.#problem(null);
-    this.#words();
+    this.labels.note();
   }
 
   async #changeModel(name) {
@@ -134,7 +105,7 @@ export class Form {
     if (this.beginnings.parts.length) {
       this.beginnings.add(part(song, take, cut));
       fill("seconds", null);
-      this.#words();
+      this.labels.note();
       at("form-title").textContent = "Joined parts";
       return;
     }
@@ -165,123 +136,25 @@ export class Form {
   }
 
   request() {
-    const words = at("words").value;
-    const labels = {
-      artist: at("artist").value.trim() || UNKNOWN,
-      genre: at("genre").value.trim() || UNKNOWN,
-      lyrics: words,
-      total_duration_s: number("total"),
-      offset_s: number("offset") ?? 0,
-      lyric_times: words === this.timedWords ? this.times : [],
-      blend: [...this.#mixed(), ...(this.otherBlends ?? [])],
-    };
     return {
       model: at("model").value,
-      songs: [labels],
+      songs: [this.labels.said()],
       seconds: number("seconds"),
       takes: number("takes-wanted") ?? 1,
       first_take: this.firstTake,
       seed: number("seed") ?? 0,
-      levels: this.#levels(),
+      levels: this.levels.said(),
       lowest_level: Number(at("lowest").value || 0),
       parallel_windows: number("parallel"),
       ...this.beginnings.request(),
     };
   }
 
-  // Another artist or genre whose share is added: none where neither is named.
-  #mixed() {
-    const [artist, genre] = ["mixed-artist", "mixed-genre"].map((id) => at(id).value.trim() || null);
-    return artist || genre ? [{ artist, genre, weight: number("mixed-share") ?? 0.5 }] : [];
-  }
-
-  #levels() {
-    const said = [];
-    for (const row of at("levels").rows) {
-      const level = Number(row.dataset.level);
-      const other = this.otherLevels?.find((each) => each.level === level) ?? { level };
-      const drawn = Object.fromEntries(
-        DRAWN.map((name) => [name, row.querySelector(`[name=${name}]`).value.trim()]).map(([name, text]) => [name, text === "" ? null : Number(text)]),
-      );
-      const settings = { ...other, ...drawn };
-      if (Object.entries(settings).some(([name, value]) => name !== "level" && value !== null && value !== false)) said.push(settings);
-    }
-    return said;
-  }
-
   async #choose(name) {
-    const model = (this.model = await tell("/api/model", { model: name }));
-    this.beginnings.top = model.top;
-    at("lyrics-field").hidden = !model.sings;
-    const finest = Math.min(...model.levels.map((each) => each.level));
-    at("lowest").replaceChildren(
-      ...[...model.levels].reverse().map(({ level }) =>
-        make("option", { value: level }, level === finest ? `level ${level}: the whole sound` : level === model.top ? `level ${level}: a sketch` : `level ${level}`),
-      ),
-    );
-    at("levels").replaceChildren(
-      ...model.levels.map((each) => {
-        const usual = { ...each.sampling, hop_fraction: each.hop_fraction };
-        const cells = DRAWN.map((field) => {
-          const input = make("input", { name: field, type: "number", step: "any", min: "0", placeholder: usual[field] ?? "–" });
-          input.setAttribute("aria-label", `${field} of level ${each.level}`);
-          input.disabled = field === "guidance" && !each.guided;
-          return make("td", {}, input);
-        });
-        return make("tr", { dataset: { level: each.level } }, make("td", {}, String(each.level)), ...cells);
-      }),
-    );
-    this.#words();
-    for (const kind of ["artists", "genres"]) this.#names(kind);
-  }
-
-  #suggest(kind) {
-    let waiting;
-    for (const id of [kind.slice(0, -1), `mixed-${kind.slice(0, -1)}`]) {
-      at(id).oninput = () => {
-        clearTimeout(waiting);
-        waiting = setTimeout(() => this.#names(kind, at(id).value), 150);
-      };
-      at(id).onfocus = () => this.#names(kind, at(id).value);
-    }
-  }
-
-  async #names(kind, text = at(kind.slice(0, -1)).value) {
-    const names = await tell(`/api/names/${kind}`, { model: this.model.name, text }).catch(() => []);
-    at(kind).replaceChildren(...names.map((name) => make("option", { value: name })));
-  }
-
-  #words() {
-    const [words, seconds] = [at("words").value, number("total") ?? number("seconds")];
-    const said = [];
-    if (this.model?.sings && words.trim() && seconds) said.push(`${(words.length / seconds).toFixed(1)} characters a second`);
-    const { min_total_s: least, max_total_s: most } = this.model ?? {};
-    if (number("total") !== null && least && (number("total") < least || number("total") >= most)) said.push(`the model knows songs of ${round(least, 1)} to ${round(most, 1)} seconds`);
-    show(at("words-note"), said.join("; "));
-    clearTimeout(this.reading);
-    if (this.model?.sings && words) this.reading = setTimeout(() => this.#asRead(words, said), 400);
-  }
-
-  // Artist and genre that come nearest to a description; others that are near are a click away.
-  async #describe() {
-    this.#problem(null);
-    show(at("described"), null);
-    try {
-      const found = await ask("/api/describe", { model: this.model.name, text: at("description").value });
-      for (const name of ["artist", "genre"]) fill(name, found[name] === UNKNOWN ? "" : found[name]);
-      const others = found.others.map((genre) => make("button", { type: "button", className: "plain", onclick: () => fill("genre", genre) }, genre));
-      at("described").hidden = false;
-      at("described").replaceChildren(`by: ${found.because.join(", ")}`, ...(others.length ? ["; near it: ", ...others] : []));
-    } catch (error) {
-      this.#problem(error);
-    }
-  }
-
-  // Characters that the model cannot read are said, not dropped in silence.
-  async #asRead(words, said) {
-    const { lyrics } = await ask("/api/lyrics", { model: this.model.name, lyrics: words }).catch(() => ({ lyrics: words }));
-    const lost = [...new Set(words)].filter((character) => character.trim() && !lyrics.toLowerCase().includes(character.toLowerCase()));
-    if (lost.length && words === at("words").value) show(at("words-note"), [...said, `read otherwise: ${lost.join(" ")}`].join("; "));
+    this.model = await tell("/api/model", { model: name });
+    this.beginnings.top = this.model.top;
+    this.levels.offer(this.model);
+    this.labels.offer(this.model);
   }
 
   #begun() {
@@ -293,58 +166,10 @@ export class Form {
     fill("seed", Math.floor(Math.random() * 1_000_000));
   }
 
-  async #listRecordings(chosen = null) {
-    const found = await tell("/api/recordings").catch(() => []);
-    const shown = found.map(({ name, duration_s }) => make("option", { value: name }, `${name} (${tenths(duration_s)})`));
-    at("recordings").replaceChildren(make("option", { value: "" }, "Recordings here…"), ...shown);
-    at("recordings").hidden = !found.length;
-    if (chosen) at("recordings").value = chosen;
-  }
-
-  #chooseRecording() {
-    const name = at("recordings").value;
-    if (!name) return;
+  #beginWith(recording) {
     this.firstTake = 0;
-    this.beginnings.begin([], { recording: name, start_s: 0, duration_s: null });
-    at("form-title").textContent = `Begins with ${name}`;
-  }
-
-  async #upload(file) {
-    if (!file) return;
-    this.#problem(null);
-    try {
-      const { name } = await send(file.name, file);
-      await this.#listRecordings(name);
-      this.#chooseRecording();
-    } catch (error) {
-      this.#problem(error);
-    }
-    at("upload").value = "";
-  }
-
-  async #record() {
-    if (this.recorder) {
-      this.recorder.stop();
-      return;
-    }
-    try {
-      const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-      const pieces = [];
-      this.recorder = new MediaRecorder(stream);
-      this.recorder.ondataavailable = (event) => pieces.push(event.data);
-      this.recorder.onstop = () => {
-        for (const track of stream.getTracks()) track.stop();
-        const ending = this.recorder.mimeType.includes("mp4") ? "m4a" : this.recorder.mimeType.includes("ogg") ? "ogg" : "webm";
-        this.recorder = null;
-        at("record").textContent = "Record";
-        this.#upload(new File(pieces, `recorded.${ending}`));
-      };
-      this.recorder.start();
-      at("record").textContent = "Stop recording";
-    } catch (error) {
-      this.recorder = null;
-      this.#problem(new Error(`Nothing can be recorded here (${error.message}).`));
-    }
+    this.beginnings.begin([], { recording, start_s: 0, duration_s: null });
+    at("form-title").textContent = `Begins with ${recording}`;
   }
 
   async #write() {

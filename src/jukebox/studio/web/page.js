@@ -26,3 +26,8 @@ export function show(element, text) {
   element.hidden = !text;
   element.textContent = text ?? "";
 }
+
+// What a field says: a number, or null where it is empty.
+export const number = (id) => (at(id).value.trim() === "" ? null : Number(at(id).value));
+
+export const fill = (id, value) => (at(id).value = value ?? "");

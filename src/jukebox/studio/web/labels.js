@@ -1,0 +1,118 @@
+// What is sung: artist, genre, what is mixed in, and the words; names are looked up, a description chooses them.
+
+import { ask, tell } from "./api.js";
+import { at, fill, make, number, round, show } from "./page.js";
+
+const UNKNOWN = "unknown";
+const KINDS = ["artist", "genre"];
+
+export class Labels {
+  #times = [];
+  #timed = "";
+  #otherBlends = [];
+
+  // `problem` is called with an error, or null before something is tried.
+  constructor(problem) {
+    this.problem = problem;
+    this.model = null;
+    at("describe").onclick = () => this.#describe();
+    at("description").onkeydown = (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      this.#describe();
+    };
+    for (const id of ["words", "seconds", "total"]) at(id).oninput = () => this.note();
+    for (const kind of KINDS) this.#suggest(kind);
+  }
+
+  offer(model) {
+    this.model = model;
+    at("lyrics-field").hidden = !model.sings;
+    this.note();
+    for (const kind of KINDS) this.#names(kind, at(kind).value);
+  }
+
+  fill(labels) {
+    fill("description", "");
+    show(at("described"), null);
+    for (const kind of KINDS) fill(kind, labels[kind] === UNKNOWN ? "" : labels[kind]);
+    const [mixed = {}, ...others] = labels.blend ?? [];
+    for (const kind of KINDS) fill(`mixed-${kind}`, mixed[kind]);
+    fill("mixed-share", mixed.weight);
+    at("mix").open = Boolean(mixed.weight);
+    this.#otherBlends = others;
+    fill("words", labels.lyrics);
+    [this.#times, this.#timed] = [labels.lyric_times ?? [], labels.lyrics];
+    fill("total", labels.total_duration_s);
+    fill("offset", labels.offset_s || null);
+    this.note();
+  }
+
+  // As in a request.
+  said() {
+    const words = at("words").value;
+    const [artist, genre] = KINDS.map((kind) => at(`mixed-${kind}`).value.trim() || null);
+    const mixed = artist || genre ? [{ artist, genre, weight: number("mixed-share") ?? 0.5 }] : [];
+    return {
+      artist: at("artist").value.trim() || UNKNOWN,
+      genre: at("genre").value.trim() || UNKNOWN,
+      lyrics: words,
+      total_duration_s: number("total"),
+      offset_s: number("offset") ?? 0,
+      lyric_times: words === this.#timed ? this.#times : [],
+      blend: [...mixed, ...this.#otherBlends],
+    };
+  }
+
+  // How many words there are for the time, and what the model cannot read or does not know.
+  note() {
+    const [words, seconds] = [at("words").value, number("total") ?? number("seconds")];
+    const said = [];
+    if (this.model?.sings && words.trim() && seconds) said.push(`${(words.length / seconds).toFixed(1)} characters a second`);
+    const { min_total_s: least, max_total_s: most } = this.model ?? {};
+    const total = number("total");
+    if (total !== null && least && (total < least || total >= most)) said.push(`the model knows songs of ${round(least, 1)} to ${round(most, 1)} seconds`);
+    show(at("words-note"), said.join("; "));
+    clearTimeout(this.reading);
+    if (this.model?.sings && words) this.reading = setTimeout(() => this.#asRead(words, said), 400);
+  }
+
+  // Characters that the model cannot read are said, not dropped in silence.
+  async #asRead(words, said) {
+    const { lyrics } = await ask("/api/lyrics", { model: this.model.name, lyrics: words }).catch(() => ({ lyrics: words }));
+    const lost = [...new Set(words)].filter((character) => character.trim() && !lyrics.toLowerCase().includes(character.toLowerCase()));
+    if (lost.length && words === at("words").value) show(at("words-note"), [...said, `read otherwise: ${lost.join(" ")}`].join("; "));
+  }
+
+  // Artist and genre that come nearest to a description; others that are near are a click away.
+  async #describe() {
+    this.problem(null);
+    show(at("described"), null);
+    try {
+      const found = await ask("/api/describe", { model: this.model.name, text: at("description").value });
+      for (const kind of KINDS) fill(kind, found[kind] === UNKNOWN ? "" : found[kind]);
+      const others = found.others.map((genre) => make("button", { type: "button", className: "plain", onclick: () => fill("genre", genre) }, genre));
+      at("described").hidden = false;
+      at("described").replaceChildren(`by: ${found.because.join(", ")}`, ...(others.length ? ["; near it: ", ...others] : []));
+    } catch (error) {
+      this.problem(error);
+    }
+  }
+
+  #suggest(kind) {
+    let waiting;
+    for (const id of [kind, `mixed-${kind}`]) {
+      at(id).oninput = () => {
+        clearTimeout(waiting);
+        waiting = setTimeout(() => this.#names(kind, at(id).value), 150);
+      };
+      at(id).onfocus = () => this.#names(kind, at(id).value);
+    }
+  }
+
+  async #names(kind, text) {
+    if (!this.model) return;
+    const names = await tell(`/api/names/${kind}s`, { model: this.model.name, text }).catch(() => []);
+    at(`${kind}s`).replaceChildren(...names.map((name) => make("option", { value: name })));
+  }
+}
