@@ -165,6 +165,18 @@ def test_without_a_compiler_nothing_begins(
         assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_cannot_fit_is_refused_and_a_smaller_one_goes_on_in_its_folder(
+    place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for kind in ("vqvae", "prior"):
+        run = ["train", kind, str(place / f"{kind}.yaml"), "-o", str(tmp_path / kind), "--device", "cpu", "run.steps=1"]
+        assert main([*run, "run.batch=1000000000"]) == 2
+        captured = capsys.readouterr().err
+        assert "on each device and cpu has" in captured
+        assert captured.count("\n") == 1
+        assert main(run) == 0
+
+
 def test_codes_of_another_model_are_refused(place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     other = tmp_path / "other"
     assert main(["train", "vqvae", str(place / "vqvae.yaml"), "-o", str(other), "run.seed=5", "run.steps=2"]) == 0

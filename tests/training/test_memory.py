@@ -76,6 +76,13 @@ def test_a_5b_fine_tune_with_8_bits_fits_a_card_of_24_gb() -> None:
     assert found.total < 22e9
 
 
+def test_more_windows_keep_so_many_times_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(PRIOR, run=replace(PRIOR.run, batch=12, micro_batch=None))
+    few = memory.of_prior(recipe, None, 1)
+    monkeypatch.setattr(memory, "_COUNTED", 12)
+    assert abs(few.total / memory.of_prior(recipe, None, 1).total - 1) < 0.002  # found: 0.0013
+
+
 def test_what_does_not_fit_is_refused_and_what_does_is_described() -> None:
     found = memory.of_prior(PRIOR, None, 1)
     dry_run.refuse_too_large(found, found.total, "a device")

@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, or say what it would take."""
     import torch
 
+    from jukebox.training import dry_run
     from jukebox.training.allocator import keep_memory
     from jukebox.training.recipe import PriorRecipe, VqvaeRecipe
     from jukebox.training.recipe_file import read_recipe
@@ -82,6 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         assert arguments.output is not None
         trainer = _trainer(arguments, recipe, arguments.output, found)
+        # A run that cannot fit would take the machine down with it, or be killed without a word.
+        needed = _memory(arguments, recipe, found.count)
+        dry_run.refuse_too_large(needed, dry_run.whole_bytes(found.device), str(found.device))
         done = trainer.train(_sounds(trainer))
         if done == recipe.run.steps and found.first:
             print(f"{trainer.folder.model}: the model after {done} steps")

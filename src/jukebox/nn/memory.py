@@ -9,9 +9,18 @@ from jukebox.errors import DeviceError
 
 def free_host_bytes() -> int | None:
     """What programs may still take of the machine's memory; None on a system that does not say."""
+    return _host_bytes("MemAvailable")
+
+
+def whole_host_bytes() -> int | None:
+    """All of the machine's memory; None on a system that does not say."""
+    return _host_bytes("MemTotal")
+
+
+def _host_bytes(name: str) -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
     except (OSError, StopIteration):
         return None
 

@@ -7,7 +7,7 @@ from threading import Event
 import torch
 
 from jukebox.errors import TrainingError
-from jukebox.nn.memory import free_host_bytes, size_text
+from jukebox.nn.memory import free_host_bytes, size_text, whole_host_bytes
 from jukebox.training.loop import Trainer
 from jukebox.training.memory import Memory
 from jukebox.training.recipe import Recipe
@@ -45,6 +45,14 @@ def available_bytes(device: torch.device) -> int:
         return torch.cuda.get_device_properties(device).total_memory
     free = free_host_bytes()
     return 1 << 62 if free is None else free  # a system that does not say: refuse nothing
+
+
+def whole_bytes(device: torch.device) -> int:
+    """All memory of a device, or of the machine: a run that takes more cannot be made there, whatever else runs."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    whole = whole_host_bytes()
+    return 1 << 62 if whole is None else whole
 
 
 def probe(trainer: Trainer, clock: Callable[[], float] = time.perf_counter) -> str:
