@@ -51,6 +51,15 @@ def test_planted_times_of_characters_words_and_lines() -> None:
     assert json.loads(found.to_json())["lines"][1]["words"] == [{"text": "e", "start_s": 0.8, "end_s": 1.0}]
 
 
+def test_words_that_are_sung_in_part_are_whole_words() -> None:
+    found = sung_lyrics("one two\nthree four\nfive", planted([5, 6, 6, 9, 10, 15], 23), 10.0)
+    assert "".join(character.text for character in found.characters) == "wo\nthree fo"
+    assert [line.text for line in found.lines] == ["two", "three four"]
+    assert [(w.text, w.start_s, w.end_s) for w in found.words] == [
+        ("two", 0.0, 0.3), ("three", 0.3, 0.5), ("four", 0.5, 0.6)
+    ]  # fmt: skip
+
+
 def test_times_ascend_within_the_song_whatever_the_attention() -> None:
     weights = np.random.default_rng(1).uniform(0, 1, (200, 40)).astype(np.float32)
     found = sung_lyrics("some words\nof a song " * 2, weights[:, :40], 50.0)

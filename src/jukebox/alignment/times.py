@@ -61,8 +61,8 @@ def sung_lyrics(lyrics: str, weights: Float32[np.ndarray, "codes characters"], t
         tokens_per_second: codes in a second.
 
     Returns:
-        The characters from the first that is sung to the last. Each begins with the first code that has come to it,
-        and lasts until the next one; those that are passed over take no time.
+        The characters from the first that is sung to the last, and the words that they are in. Each begins with the
+        first code that has come to it, and lasts until the next one; those that are passed over take no time.
     """
     if not lyrics or not len(weights):
         return SungLyrics(characters=(), lines=())
@@ -72,11 +72,14 @@ def sung_lyrics(lyrics: str, weights: Float32[np.ndarray, "codes characters"], t
     moments_s = [round(float(code) / tokens_per_second, 6) for code in codes]
 
     def sung(start: int, end: int) -> Sung:
-        return Sung(text=lyrics[start:end], start_s=moments_s[start - first], end_s=moments_s[end - first])
+        start_s, end_s = moments_s[max(start, first) - first], moments_s[min(end, last + 1) - first]
+        return Sung(text=lyrics[start:end], start_s=start_s, end_s=end_s)
 
     lines = []
-    for line in re.compile(r"[^\n]+").finditer(lyrics, first, last + 1):
-        words = tuple(sung(*word.span()) for word in re.compile(r"\S+").finditer(lyrics, *line.span()))
+    for line in re.compile(r"[^\n]+").finditer(lyrics):
+        # The first and the last word are said whole where they are sung in part: nobody reads pieces of words.
+        spans = [word.span() for word in re.compile(r"\S+").finditer(lyrics, *line.span())]
+        words = tuple(sung(start, end) for start, end in spans if start <= last and end > first)
         if words:
             text = " ".join(word.text for word in words)
             lines.append(SungLine(text=text, start_s=words[0].start_s, end_s=words[-1].end_s, words=words))
