@@ -71,6 +71,7 @@ def test_what_cannot_be_served_is_a_sentence(
         sentence = refused(capsys, *words, "--port", taken.getsockname()[1])
         assert "choose another by --port" in sentence
     assert "99999" in refused(capsys, *words, "--port", 99999)
+    assert "no such host" in refused(capsys, *words, "--host", "nosuch.invalid")
     assert "/none" in refused(capsys, "studio", tmp_path, "--no-browser", "--model", "/none")
     (tmp_path / "file").write_text("")
     assert "choose another folder" in refused(capsys, "studio", tmp_path / "file", *words[2:])

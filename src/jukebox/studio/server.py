@@ -1,7 +1,9 @@
 """Serves a studio until it is told to stop."""
 
+import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from types import FrameType
@@ -37,7 +39,7 @@ def serve(studio: Studio, host: str, port: int, browser: bool) -> None:
     print(
         f"{studio.shelf.folder}: {address}\nCtrl-C stops; a song that is being written can be gone on with.", flush=True
     )
-    if browser:
+    if browser and _has_screen():
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     config = uvicorn.Config(
         make_app(studio, key), log_level="warning", lifespan="on", timeout_graceful_shutdown=_GRACE_S
@@ -58,6 +60,11 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def _has_screen() -> bool:
+    """Whether a browser would be a window: one in the terminal would take it over."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port < 1 << 16:
         raise ConfigError(f"The port {port} is none; choose one from 1 to 65535, or 0 for any that is free.")
@@ -66,6 +73,6 @@ def _listen(host: str, port: int) -> socket.socket:
         # It listens from now on: who opens the address at once waits, and is not refused.
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise ConfigError(
-            f"{host} port {port} cannot be had ({error.strerror or error}); choose another by --port."
-        ) from error
+        number = error.errno or 0  # negative: a name that is not found
+        reason = os.strerror(number) if number > 0 else "there is no such host"
+        raise ConfigError(f"{host} port {port} cannot be had ({reason}); choose another by --port.") from error
