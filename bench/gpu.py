@@ -75,6 +75,7 @@ def main() -> None:
         ends_s=time.monotonic() + 60 * arguments.minutes, engine=arguments.engine,
     )  # fmt: skip
     folder, results = Path(os.environ.get("OUT", ".")), list[Result]()
+    folder.mkdir(parents=True, exist_ok=True)
     print(", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
     for name in names:
         print(f"\n## {name}\n\n{HEAD}", flush=True)

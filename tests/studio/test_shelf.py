@@ -10,7 +10,9 @@ import pytest
 from jukebox.errors import ConfigError, DataError
 from jukebox.sampling.request import Given, SongRequest
 from jukebox.sampling.session import Session
-from jukebox.studio.shelf import NOTES, Shelf, plain
+from jukebox.studio.notes import NOTES
+from jukebox.studio.shelf import Shelf
+from jukebox.studio.song import plain
 
 REQUEST = SongRequest(model="tiny-random", seconds=1.0, takes=2, seed=5)
 
@@ -104,6 +106,18 @@ def test_what_is_removed_can_be_put_back_and_its_name_stays_taken(shelf: Shelf) 
     for deed in (shelf.restore, shelf.remove, shelf.path):
         with pytest.raises(ConfigError, match="waltz"):
             deed("waltz")
+
+
+def test_names_that_were_taken_since_stay_apart(shelf: Shelf) -> None:
+    for seed in (1, 2):  # the second is begun by a command, which knows nothing of what was removed
+        begin(shelf.folder / "hymn", replace(REQUEST, seed=seed))
+        shelf.remove("hymn")
+    begin(shelf.folder / "hymn", replace(REQUEST, seed=3))
+    assert shelf.removed() == ["hymn", "hymn_2"]
+    for name in shelf.removed():
+        shelf.restore(name)
+    seeds = {song.name: song.request.seed for song in shelf.songs() if song.request is not None}
+    assert seeds == {"hymn": 3, "hymn_2": 1, "hymn_2_2": 2}
 
 
 def test_notes_stay_and_damaged_ones_are_no_loss(shelf: Shelf) -> None:

@@ -15,7 +15,8 @@ from jukebox.errors import ConfigError
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
 from jukebox.studio.catalogue import Catalogue
-from jukebox.studio.shelf import Shelf, plain
+from jukebox.studio.shelf import Shelf
+from jukebox.studio.song import plain
 from jukebox.studio.worker import Worker
 
 

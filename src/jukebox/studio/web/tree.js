@@ -17,7 +17,9 @@ export function condition(song, work) {
   if (song.problem || work.problems[song.name]) return ["bad", "cannot go on"];
   if (song.name === work.running) return ["running", work.stopping ? "is being stopped" : "is being written"];
   if (work.queue.includes(song.name)) return ["waiting", `waits: ${work.queue.indexOf(song.name) + 1} in the queue`];
-  return song.finished ? ["finished", "finished"] : ["unfinished", "not finished"];
+  if (song.finished) return ["finished", "finished"];
+  const { level, codes, of } = song.status;
+  return ["unfinished", of ? `not finished: level ${level}, ${Math.floor((100 * codes) / of)} %` : "not begun"];
 }
 
 export function drawTree(state, chosen, choose) {
