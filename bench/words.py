@@ -20,7 +20,7 @@ import torch
 from jukebox.audio.io import read
 from jukebox.checkpoints.load import load_vqvae
 from jukebox.cli.progress import progress
-from jukebox.cli.songs import sound_of
+from jukebox.song import sound_of
 from jukebox.vqvae.streaming import decode_stream, encode_stream
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # recipes lie beside bench and are not installed

@@ -20,6 +20,7 @@ LAYERS = (
     ("checkpoints",),
     ("data", "sampling"),
     ("models", "alignment", "engines", "song"),
+    ("stereo",),
     ("features",),
     ("pipeline", "training", "evaluation"),
     ("studio",),

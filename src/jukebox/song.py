@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from jukebox.audio.io import Tags
+from jukebox.audio.write import WRITABLE_SUFFIXES
 from jukebox.checkpoints.codes import CODES_SUFFIX, CodesFile, CodesHeader, codebook_fingerprint, save_codes
+from jukebox.errors import DataError
 from jukebox.labels.labels import Labels
 from jukebox.sampling.listening import write_sound
 from jukebox.sampling.model import SongModel
@@ -82,3 +84,12 @@ def codes_file(song: Song) -> CodesFile:
         hops=grid.hops,
     )
     return CodesFile(header=header, codes={level: codes.to(torch.uint16) for level, codes in song.codes.items()})
+
+
+def sound_of(session: Path, name: str) -> Path:
+    """The finished sound of a song of a session."""
+    files = (session / f"{name}{suffix}" for suffix in WRITABLE_SUFFIXES)
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        raise DataError(f"{session} has no sound of {name}: finish it with `jukebox continue {session}`.")
+    return path

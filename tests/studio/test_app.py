@@ -120,6 +120,20 @@ def test_parts_of_songs_of_the_shelf_are_joined(client: TestClient, studio: Stud
     assert "no song" in wrong
 
 
+def test_takes_of_one_sketch_are_heard_side_by_side(client: TestClient, studio: Studio) -> None:
+    sketch = begun(client, lowest_level=2)
+    wait(lambda: not studio.worker.busy())
+    wide = begun(client, seconds=None, given={"source": sketch, "item": "song", "levels": [2]}, takes=2, lowest_level=1)
+    wait(lambda: not studio.worker.busy())
+    assert song(client, wide)["stereo"] is None
+    assert client.post(f"/api/songs/{wide}/stereo", json={}).status_code == 200
+    heard = client.get(f"/files/{song(client, wide)['stereo']}")
+    sound, _ = soundfile.read(io.BytesIO(heard.content), always_2d=True)
+    assert sound.shape[1] == 2
+    refusal = client.post(f"/api/songs/{sketch}/stereo", json={})
+    assert "two or three different takes" in refusal.json()["error"]
+
+
 def test_a_take_is_heard_while_it_is_written(client: TestClient, studio: Studio) -> None:
     heard = list[bytes]()
 

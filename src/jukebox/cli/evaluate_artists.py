@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from jukebox.cli.progress import progress
 from jukebox.cli.recording import load_model
 from jukebox.cli.results import parts_of, write_results
-from jukebox.cli.songs import sound_of
 
 if TYPE_CHECKING:
     from jukebox.data.collection import Song, Split
@@ -70,6 +69,7 @@ def _name(song: "Song", by: str) -> str:
 def _generated(folders: list[Path], by: str) -> dict[Path, str]:
     """The sound files of sessions, and the artist or genre that each was asked to have."""
     from jukebox.sampling.request import SongRequest
+    from jukebox.song import sound_of
 
     found: dict[Path, str] = {}
     for folder in folders:

@@ -19,6 +19,7 @@ COMMANDS = {
     "continue": ("jukebox.cli.continue_", "an unfinished song to its end, or a longer song from an earlier one"),
     "upsample": ("jukebox.cli.upsample", "finer levels for codes that exist"),
     "join": ("jukebox.cli.join", "parts of songs, one after another: cut, trimmed, merged, gone on with"),
+    "stereo": ("jukebox.cli.stereo", "two or three takes of one song as left, right and centre"),
     "studio": ("jukebox.cli.studio", "songs in a browser: written, heard, compared, gone on with"),
     "encode": ("jukebox.cli.encode", "a recording into codes"),
     "decode": ("jukebox.cli.decode", "codes into sound"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jukebox.cli.recording import parse_levels, prepare_machine
 from jukebox.cli.team import dismiss, help_out, join
-from jukebox.errors import ConfigError, DataError
+from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
     from jukebox.pipeline import Jukebox
@@ -102,17 +102,6 @@ def given_codes(arguments: argparse.Namespace, source: Path, levels: "tuple[int,
         start_s=arguments.start or 0.0,
         duration_s=arguments.duration,
     )
-
-
-def sound_of(session: Path, name: str) -> Path:
-    """The finished sound of a song of a session."""
-    from jukebox.audio.write import WRITABLE_SUFFIXES
-
-    files = (session / f"{name}{suffix}" for suffix in WRITABLE_SUFFIXES)
-    path = next((file for file in files if file.is_file()), None)
-    if path is None:
-        raise DataError(f"{session} has no sound of {name}: finish it with `jukebox continue {session}`.")
-    return path
 
 
 def narrowed(there: "SongRequest", name: str | None, session: Path) -> "SongRequest":

@@ -111,7 +111,13 @@ def _deed(studio: Studio, path: dict[str, str], said: dict[str, Any]) -> dict[st
             raise ConfigError("starred is no object of takes; send {take: true or false}.")
         studio.note(name, _text(said, "title"), starred)
         return {"name": name}
-    deeds = {"go-on": studio.go_on, "stop": studio.worker.stop, "remove": studio.remove, "restore": studio.restore}
+    deeds = {
+        "go-on": studio.go_on,
+        "stop": studio.worker.stop,
+        "stereo": studio.stereo,
+        "remove": studio.remove,
+        "restore": studio.restore,
+    }
     if path["deed"] not in deeds:
         raise ConfigError(f"A song is not for {path['deed']!r}, only for note, {', '.join(deeds)}.")
     deeds[path["deed"]](name)

@@ -12,6 +12,7 @@ from jukebox.checkpoints.codes import CODES_SUFFIX
 from jukebox.errors import JukeboxError
 from jukebox.sampling.request import Given, SongRequest
 from jukebox.sampling.session import PREVIEWS, REQUEST, SESSION, STATUS, Session
+from jukebox.stereo import STEREO
 from jukebox.studio.disk import age, entries, read_json
 from jukebox.studio.notes import read_notes
 
@@ -55,6 +56,7 @@ class ShelfSong:
         parent, parent_take: the song of the same shelf that it goes on from, and its take.
         joined: the songs of the same shelf that its joined parts are of; None for one that is not here.
         takes: what is written.
+        stereo: the file of two or three takes side by side, where it was made.
         status: how far it was when it was last saved.
         begun_s: when it was begun, in seconds since 1970.
     """
@@ -67,6 +69,7 @@ class ShelfSong:
     parent_take: str | None
     joined: tuple[str | None, ...]
     takes: tuple[Take, ...]
+    stereo: str | None
     status: dict[str, Any]
     begun_s: float
 
@@ -104,6 +107,7 @@ def read_song(folder: Path, asked: Asked) -> ShelfSong:
         parent_take=parts[0].item if parts and here[0] else None,
         joined=tuple(here[1:]),
         takes=tuple(takes),
+        stereo=_url(folder / STEREO, folder.parent) if (folder / STEREO).is_file() else None,
         status=read_json(folder / STATUS).get("values") or {},
         begun_s=age(folder / REQUEST) or age(folder / SESSION),
     )

@@ -14,6 +14,7 @@ from jukebox.checkpoints.files import replacing
 from jukebox.errors import ConfigError
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
+from jukebox.stereo import STEREO, write_stereo
 from jukebox.studio.catalogue import Catalogue
 from jukebox.studio.shelf import Shelf
 from jukebox.studio.song import plain
@@ -103,6 +104,16 @@ class Studio:
     def restore(self, name: str) -> None:
         """Put a removed song back."""
         self.shelf.restore(name)
+        self.changed()
+
+    def stereo(self, name: str) -> None:
+        """Write two or three takes of a song side by side: those that are liked, else all that are finished."""
+        folder = self.shelf.path(name)
+        (song,) = (song for song in self.shelf.songs() if song.name == name)
+        finished = [take for take in song.takes if take.finished]
+        liked = [take.name for take in finished if take.starred]
+        takes = liked if len(liked) in (2, 3) else [take.name for take in finished]
+        write_stereo(folder, takes, folder / STEREO)
         self.changed()
 
     def note(self, name: str, title: str | None, starred: dict[str, bool] | None) -> None:

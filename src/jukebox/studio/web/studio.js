@@ -136,12 +136,20 @@ function drawSound(there, heard) {
   at("longer").disabled = at("add-part").disabled = at("finer").disabled = !heard?.finished;
   at("finer").hidden = !there.request || there.request.lowest_level === 0;
   at("again").disabled = !there.request;
+  at("stereo").hidden = there.takes.filter((each) => each.finished).length < 2;
+  drawWide(there);
   at("files").replaceChildren(
     ...(heard?.files ?? []).map((file) => {
       const name = file.split("?")[0].split("/").pop();
       return make("a", { href: fileAddress(file), download: `${there.title} ${name}` }, name);
     }),
   );
+}
+
+function drawWide(there) {
+  at("wide").hidden = !there.stereo;
+  const address = there.stereo ? fileAddress(there.stereo) : "";
+  if (at("wide-sound").getAttribute("src") !== address) at("wide-sound").setAttribute("src", address);
 }
 
 async function drawLyrics(there, heard) {
@@ -167,6 +175,7 @@ at("remove").onclick = () => attempt(() => deed(chosen.song, "remove"));
 at("longer").onclick = () => form.goOn(song(), take(), player.cut());
 at("add-part").onclick = () => form.addPart(song(), take(), player.cut());
 at("finer").onclick = () => form.refine(song(), take(), { ...player.cut(), part: player.part !== null });
+at("stereo").onclick = () => attempt(() => deed(chosen.song, "stereo"));
 at("again").onclick = () => form.again(song());
 at("live").onclick = () => {
   player.stop();
