@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ def begun(client: TestClient, name: str = "hymn", **changes: Any) -> str:
 
 def refused(client: TestClient, **changes: Any) -> str:
     before = client.get("/api/state").json()["songs"]
-    answer = client.post("/api/songs", json={"request": REQUEST | changes, "name": "hymn"})
+    body = json.dumps({"request": REQUEST | changes, "name": "hymn"})  # in ASCII: also what is no text
+    answer = client.post("/api/songs", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     state = client.get("/api/state").json()
     assert state["songs"] == before
@@ -87,6 +89,32 @@ def test_what_waits_can_be_stopped_and_the_rest_is_written(client: TestClient, s
     assert [song(client, name)["finished"] for name in names] == [True, False, True]
     assert refusal.status_code == 400
     assert "stop it first" in refusal.json()["error"]
+
+
+def test_what_is_being_stopped_can_be_gone_on_with_at_once(client: TestClient, studio: Studio) -> None:
+    name = begun(client, seconds=0.6)
+    wait(lambda: studio.worker.state()["levels"])
+    for deed in ("stop", "go-on"):
+        client.post(f"/api/songs/{name}/{deed}", json={})
+    wait(lambda: not studio.worker.busy())
+    assert song(client, name)["finished"]
+
+
+def test_a_song_that_is_taken_away_while_it_is_written_is_said(client: TestClient, studio: Studio) -> None:
+    name = begun(client, seconds=0.6)
+    wait(lambda: studio.worker.state()["levels"])
+    (studio.shelf.folder / name).rename(studio.shelf.folder.parent / "elsewhere")
+    wait(lambda: not studio.worker.busy())
+    assert studio.worker.state()["problems"]
+
+
+def test_songs_of_others_are_news(client: TestClient, studio: Studio, alone: Path) -> None:
+    before = studio.version
+    studio.look()
+    assert studio.version == before
+    shutil.copytree(alone, studio.shelf.folder / "theirs")
+    studio.look()
+    assert studio.version > before
 
 
 def test_songs_go_on_from_takes_of_the_shelf(client: TestClient, studio: Studio) -> None:
@@ -162,6 +190,10 @@ def test_recordings_are_what_songs_begin_with(client: TestClient, studio: Studio
     refusal = client.put("/api/recordings/words.wav", content=b"la la la")
     assert refusal.status_code == 400
     assert "words.wav" in refusal.json()["error"]
+    assert ".part" not in refusal.json()["error"]
+    (studio.shelf.recordings / "damaged.wav").write_bytes(b"RIFF")
+    assert client.put("/api/recordings/x.w%00v", content=sound).json()["name"] == "x.wv"
+    (studio.shelf.recordings / "x.wv").unlink()
     assert [each["name"] for each in client.get("/api/recordings").json()] == ["my intro.wav", "my intro_2.wav"]
     name = begun(client, prime={"recording": "my intro.wav", "duration_s": 0.05})
     wait(lambda: not studio.worker.busy())
@@ -182,6 +214,8 @@ def test_recordings_are_what_songs_begin_with(client: TestClient, studio: Studio
         ({"given": {"source": "none"}}, "no song 'none'"),
         ({"given": {"source": ".."}}, "no song '..'"),
         ({"given": 3}, "expected an object"),
+        ({"takes": 10_000_000}, "64 at once"),
+        ({"songs": [{"artist": "nobody", "lyrics": "\ud800"}]}, "no text"),
         ({"joined": [{"source": "none"}]}, "no song 'none'"),
         ({"joined": [{"source": "/etc"}]}, "no song '/etc'"),
         ({"joined": [{"item": "song"}]}, "no song ''"),
@@ -198,6 +232,9 @@ def test_what_is_no_request_is_a_sentence(client: TestClient) -> None:
         answer = client.post("/api/songs", content=body, headers={"content-type": "application/json"})
         assert answer.status_code == 400, body
         assert answer.json()["error"].endswith(".")
+    for body in ("[" * 100_000, json.dumps({"name": "x" * (5 << 20)})):
+        answer = client.post("/api/songs", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400
     assert client.post("/api/songs/none/go-on", json={}).status_code == 400
     assert client.post("/api/songs/none/sing", json={}).status_code == 400
 
@@ -207,7 +244,17 @@ def test_only_files_of_songs_are_given_away(client: TestClient, studio: Studio, 
     wait(lambda: song(client, name)["finished"])
     (tmp_path / "secret.json").write_text("{}")
     (studio.shelf.folder / "link.json").symlink_to(tmp_path / "secret.json")
-    for path in ("../secret.json", "%2e%2e/secret.json", "link.json", f"{name}/.lock", f"{name}/codes", name, ""):
+    for path in (
+        "../secret.json",
+        "%2e%2e/secret.json",
+        "link.json",
+        f"{name}/.lock",
+        f"{name}/codes",
+        name,
+        "",
+        "%00.wav",
+        "x" * 5000,
+    ):
         assert client.get(f"/files/{path}").status_code == 404, path
 
 
@@ -257,6 +304,7 @@ def test_what_goes_wrong_in_a_song_is_said_and_the_next_is_written(client: TestC
 def test_pages_of_other_sites_change_nothing(client: TestClient) -> None:
     body = {"request": REQUEST, "name": "hymn"}
     assert client.get("/api/state", headers={"host": "evil.example:4410"}).status_code == 403
+    assert client.get("/api/state", headers={"host": "[x"}).status_code == 403
     assert client.post("/api/songs", json=body, headers={"origin": "http://evil.example"}).status_code == 403
     assert client.put("/api/recordings/a.wav", content=b"", headers={"origin": "null"}).status_code == 403
     plain = client.post("/api/songs", content=json.dumps(body), headers={"content-type": "text/plain"})

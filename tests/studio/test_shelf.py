@@ -1,7 +1,10 @@
 """The shelf is what is on the disk: sessions of any origin, whole or damaged, and nothing of it is ever deleted."""
 
 import json
+import os
 import shutil
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +121,46 @@ def test_names_that_were_taken_since_stay_apart(shelf: Shelf) -> None:
         shelf.restore(name)
     seeds = {song.name: song.request.seed for song in shelf.songs() if song.request is not None}
     assert seeds == {"hymn": 3, "hymn_2": 1, "hymn_2_2": 2}
+
+
+def test_any_name_comes_back_as_it_was_and_is_its_childrens_parent_again(shelf: Shelf) -> None:
+    name = "v1.2 (mix), #1 " + "x" * 80
+    begin(shelf.folder / name)
+    begin(shelf.folder / "child", replace(REQUEST, given=Given(source=str(shelf.folder / name))))
+    shelf.remove(name)
+    assert shelf.removed() == [name]
+    shelf.restore(name)
+    assert {song.name: song.parent for song in shelf.songs()} == {name: None, "child": name}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_a_name_that_is_no_text_hides_no_other(shelf: Shelf) -> None:
+    begin(shelf.folder / "hymn")
+    begin(shelf.folder / "other")
+    os.rename(os.fsencode(shelf.folder / "other"), os.fsencode(shelf.folder) + b"/caf\xe9")
+    assert [song.name for song in shelf.songs()] == ["hymn"]
+
+
+def test_what_others_do_in_the_folder_is_seen(shelf: Shelf) -> None:
+    before = shelf.signature()
+    assert shelf.signature() == before
+    begin(shelf.folder / "hymn")
+    begun = shelf.signature()
+    finish(shelf.folder / "hymn", REQUEST)
+    finished = shelf.signature()
+    shutil.rmtree(shelf.folder / "hymn")
+    assert len({before, begun, finished, shelf.signature()}) == 4
+
+
+def test_notes_that_come_at_once_are_all_kept(shelf: Shelf) -> None:
+    begin(shelf.folder / "hymn", replace(REQUEST, takes=8))
+    names = [f"song_take_{take}" for take in range(8)]
+    threads = [threading.Thread(target=shelf.note, args=("hymn",), kwargs={"starred": {name: True}}) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [take.starred for take in shelf.songs()[0].takes] == [True] * 8
 
 
 def test_notes_stay_and_damaged_ones_are_no_loss(shelf: Shelf) -> None:

@@ -2,7 +2,7 @@
 
 import hmac
 from http.cookies import SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -42,10 +42,10 @@ class Access:
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> str | None:
         host = headers.get("host", "")
-        if self._key is None and urlsplit(f"//{host}").hostname not in LOCAL:
+        if self._key is None and _split(f"//{host}").hostname not in LOCAL:
             return f"This studio answers to {' and '.join(LOCAL[:2])}, not to {host!r}."
         origin = headers.get("origin")
-        if scope["method"] not in _SAFE and origin is not None and urlsplit(origin).netloc != host:
+        if scope["method"] not in _SAFE and origin is not None and _split(origin).netloc != host:
             return f"A page of {origin} may not change anything here."
         if scope["method"] == "POST" and headers.get("content-type", "").split(";")[0] != "application/json":
             return "Send JSON."
@@ -74,3 +74,11 @@ class Access:
             await send(message)  # type: ignore[arg-type]
 
         return sending  # type: ignore[return-value]
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; of nothing where it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")

@@ -27,6 +27,7 @@ PAGE = Path(__file__).parent / "web"
 
 # Nothing else of the shelf is given away.
 _SERVED = (*WRITABLE_SUFFIXES, CODES_SUFFIX, ".lrc", ".json", ".yaml")
+_MOST_BYTES = 4 << 20
 
 Deed = Callable[[dict[str, str], dict[str, Any]], Any]
 """What is done with the parts of a path and the values that are sent; JSON values are answered."""
@@ -58,16 +59,26 @@ def make_app(studio: Studio, key: str | None = None) -> Starlette:
         yield
         await run_in_threadpool(studio.close)
 
-    refused = {JukeboxError: _refuse, OSError: _refuse}
+    refused = dict.fromkeys((JukeboxError, OSError, UnicodeError), _refuse)
     middleware = [Middleware(Access, key=key)]
     return Starlette(routes=routes, middleware=middleware, exception_handlers=refused, lifespan=lifespan)
 
 
 def _refuse(_: Request, error: Exception) -> Response:
     """A mistake as a sentence."""
+    sentence = str(error)
     if isinstance(error, OSError):
-        error = JukeboxError(f"{error.filename or 'A file'} cannot be written ({error.strerror or error}); make room.")
-    return JSONResponse({"error": str(error)}, 400)
+        sentence = f"{error.filename or 'A file'} cannot be used ({error.strerror or error})."
+    if isinstance(error, UnicodeError):
+        sentence = f"Something in it is no text ({error.reason if isinstance(error, UnicodeEncodeError) else error})."
+    return _Json({"error": sentence}, 400)
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII: what is no text, as halves of characters in a name, comes through."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
 
 
 def _page(_: Request) -> Response:
@@ -78,7 +89,7 @@ def _told(give: Callable[[dict[str, str], dict[str, str]], Any]) -> Callable[[Re
     """A route that reads: of the parts of its path and its query."""
 
     def route(request: Request) -> Response:
-        return JSONResponse(give(dict(request.path_params), dict(request.query_params)))
+        return _Json(give(dict(request.path_params), dict(request.query_params)))
 
     return route
 
@@ -87,13 +98,18 @@ def _done(do: Deed) -> Callable[[Request], Awaitable[Response]]:
     """A route that does something with JSON values."""
 
     async def route(request: Request) -> Response:
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > _MOST_BYTES:
+                raise ConfigError(f"More than {_MOST_BYTES >> 20} MiB were sent; a request is smaller.")
         try:
-            said = json.loads(await request.body() or b"{}")
-        except ValueError as error:
+            said = json.loads(body or b"{}")
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"What was sent is not JSON ({error}).") from error
         if not isinstance(said, dict):
             raise ConfigError("What was sent is no object with named fields.")
-        return JSONResponse(await run_in_threadpool(do, dict(request.path_params), said))
+        return _Json(await run_in_threadpool(do, dict(request.path_params), said))
 
     return route
 
@@ -149,10 +165,13 @@ def _text(said: dict[str, Any], name: str) -> str | None:
 def _files(studio: Studio) -> Callable[[Request], Response]:
     def route(request: Request) -> Response:
         folder = studio.shelf.folder
-        path = (folder / request.path_params["path"]).resolve()
-        inside = path.is_relative_to(folder.resolve()) and path.suffix in _SERVED and path.is_file()
+        try:
+            path = (folder / request.path_params["path"]).resolve()
+            inside = path.is_relative_to(folder.resolve()) and path.suffix in _SERVED and path.is_file()
+        except (OSError, ValueError):  # no name of a file at all
+            path, inside = folder, False
         if not inside:
-            return JSONResponse({"error": f"There is no file {request.path_params['path']!r} here."}, 404)
+            return _Json({"error": f"There is no file {request.path_params['path']!r} here."}, 404)
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     return route
@@ -162,6 +181,6 @@ def _recording(studio: Studio) -> Callable[[Request], Awaitable[Response]]:
     """A recording that is sent whole, by its name."""
 
     async def route(request: Request) -> Response:
-        return JSONResponse(await studio.add_recording(request.path_params["name"], request.stream()))
+        return _Json(await studio.add_recording(request.path_params["name"], request.stream()))
 
     return route

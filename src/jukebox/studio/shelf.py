@@ -7,6 +7,7 @@ appear here and those of the studio can be gone on with there.
 import itertools
 import os
 import re
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from jukebox.studio.song import Asked, ShelfSong, read_request, read_song
 REMOVED, RECORDINGS = ".removed", ".recordings"
 
 _NOT_IN_NAMES = re.compile(r"[^\w\- ]+")
+_NOT_IN_SUFFIXES = re.compile(r"[^\w.]+")
 _LONGEST_NAME = 60
 
 
@@ -34,6 +36,7 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
+        self._noting = threading.Lock()
         self._known: dict[str, tuple[tuple[float, float], Asked]] = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -77,25 +80,30 @@ class Shelf:
         """Take a song off the shelf; `restore` puts it back. Nothing is deleted."""
         source, place = self.path(name), self.folder / REMOVED
         place.mkdir(exist_ok=True)
-        source.rename(place / _new_name(name, "", [path.name for path in entries(place)]))
+        source.rename(place / _untaken(name, "", [path.name for path in entries(place)]))
 
     def restore(self, name: str) -> None:
         """Put a removed song back, under another name where its own is taken; ConfigError where there is none."""
         if name not in self.removed():
             raise ConfigError(f"No song {name!r} was removed.")
-        (self.folder / REMOVED / name).rename(
-            self.folder / _new_name(name, "", [path.name for path in entries(self.folder)])
-        )
+        taken = [path.name for path in entries(self.folder)]
+        (self.folder / REMOVED / name).rename(self.folder / _untaken(name, "", taken))
 
     def note(self, name: str, *, title: str | None = None, starred: dict[str, bool] | None = None) -> None:
         """Keep what a person says of a song: its title, and which takes are liked; None leaves them as they are."""
-        folder = self.path(name)
-        write_notes(folder, read_notes(folder).changed(title, starred))
+        with self._noting:
+            folder = self.path(name)
+            write_notes(folder, read_notes(folder).changed(title, starred))
 
     def _folders(self, place: Path) -> list[Path]:
         """The sessions in a folder, whole or damaged."""
-        found = (path for path in entries(place) if not path.name.startswith(".") and path.is_dir())
-        return [path for path in found if is_session(path) or (path / REQUEST).is_file()]
+        named = (path for path in entries(place) if not path.name.startswith(".") and _is_text(path.name))
+        return [path for path in named if path.is_dir() and (is_session(path) or (path / REQUEST).is_file())]
+
+    def signature(self) -> tuple[tuple[str, float], ...]:
+        """What is another when something in the folder is: names, and when something was last put into each."""
+        places = (self.folder, self.folder / REMOVED, *entries(self.folder))
+        return tuple((path.name, age(path)) for path in places)
 
     def _asked(self, folder: Path) -> Asked:
         """What was asked for, read again only where the file is another."""
@@ -107,6 +115,20 @@ class Shelf:
 
 def _new_name(name: str, suffix: str, taken: Iterable[str]) -> str:
     plain = " ".join(_NOT_IN_NAMES.sub(" ", name).split())[:_LONGEST_NAME].strip() or "sound"
-    names = itertools.chain([plain], (f"{plain}_{number}" for number in itertools.count(2)))
+    return _untaken(plain, _NOT_IN_SUFFIXES.sub("", suffix), taken)
+
+
+def _untaken(name: str, suffix: str, taken: Iterable[str]) -> str:
+    """The name as it is, or with the first number that is free; where case does not count, too."""
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
     known = {each.casefold() for each in taken}
     return next(f"{each}{suffix}" for each in names if f"{each}{suffix}".casefold() not in known)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be told: on some systems a name may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from jukebox.studio.live import LiveSound
 from jukebox.studio.studio import Studio
 
-_LOOK_EVERY_S, _SIGN_OF_LIFE_S = 0.25, 10.0
+_LOOK_EVERY_S, _LOOK_AT_DISK_EVERY_S, _SIGN_OF_LIFE_S = 0.25, 2.0, 10.0
 
 
 async def events(studio: Studio, _: Request) -> Response:
@@ -19,14 +20,17 @@ async def events(studio: Studio, _: Request) -> Response:
 
 
 async def _news(studio: Studio) -> AsyncIterator[str]:
-    known, silent_s = "", 0.0
+    known, silent_s, blind_s = "", 0.0, 0.0
     while not studio.closing:
         news = json.dumps({"version": studio.version, "work": studio.worker.state()})
         if news != known or silent_s >= _SIGN_OF_LIFE_S:
             yield f"data: {news}\n\n"
             known, silent_s = news, 0.0
         await asyncio.sleep(_LOOK_EVERY_S)
-        silent_s += _LOOK_EVERY_S
+        silent_s, blind_s = silent_s + _LOOK_EVERY_S, blind_s + _LOOK_EVERY_S
+        if blind_s >= _LOOK_AT_DISK_EVERY_S:
+            await run_in_threadpool(studio.look)
+            blind_s = 0.0
 
 
 async def listen(studio: Studio, request: Request) -> Response:

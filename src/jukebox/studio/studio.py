@@ -1,7 +1,9 @@
 """Everything behind the page: the shelf, the models, the worker, and what a person asks of them."""
 
+import contextlib
 import dataclasses
 import itertools
+import secrets
 import shutil
 import threading
 import time
@@ -10,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jukebox.audio.io import probe
-from jukebox.checkpoints.files import replacing
-from jukebox.errors import ConfigError
+from jukebox.errors import AudioError, ConfigError
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
 from jukebox.stereo import STEREO, write_stereo
@@ -19,6 +20,9 @@ from jukebox.studio.catalogue import Catalogue
 from jukebox.studio.shelf import Shelf
 from jukebox.studio.song import plain
 from jukebox.studio.worker import Worker
+
+MOST_TAKES = 64
+"""Of one request; the page's field ends there too."""
 
 
 class Studio:
@@ -35,6 +39,7 @@ class Studio:
         self._counter = itertools.count(time.time_ns() // 1_000_000)
         self.version, self.closing = next(self._counter), False
         self._making = threading.Lock()
+        self._seen = shelf.signature()
         self.worker = Worker(shelf, catalogue, self.changed)
 
     def changed(self) -> None:
@@ -61,6 +66,10 @@ class Studio:
         """
         request = SongRequest.from_dict(_with_paths(values, self.shelf))
         self.catalogue.offered(request.model)
+        if len(request.songs) * request.takes > MOST_TAKES:
+            raise ConfigError(
+                f"{len(request.songs) * request.takes} takes are asked for; {MOST_TAKES} at once is the most."
+            )
         return dataclasses.replace(request, songs=tuple(song.timed() for song in request.songs))
 
     def begin(self, values: Any, name: str) -> str:
@@ -122,18 +131,38 @@ class Studio:
         self.changed()
 
     def recordings(self) -> list[dict[str, Any]]:
-        """The recordings that songs can begin with: name and length."""
-        return [_recording(path) for path in sorted(self.shelf.recordings.glob("[!.]*"))]
+        """The recordings that songs can begin with: name and length; files that cannot be read are left out."""
+        found = []
+        for path in sorted(self.shelf.recordings.glob("[!.]*")):
+            with contextlib.suppress(AudioError):
+                found.append(_recording(path))
+        return found
 
     async def add_recording(self, name: str, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
         """Keep a sound file that comes in pieces; raises AudioError where it is none."""
-        path = self.shelf.new_recording(name)
-        with replacing(path) as temporary:
-            with temporary.open("wb") as file:
+        arriving = self.shelf.recordings / f".{secrets.token_hex(8)}.part"
+        arriving.parent.mkdir(exist_ok=True)
+        try:
+            with arriving.open("wb") as file:
                 async for piece in pieces:
                     file.write(piece)
-            _recording(temporary)
+            try:
+                _recording(arriving)
+            except AudioError as error:
+                raise AudioError(str(error).replace(str(arriving), name)) from error
+            with self._making:
+                path = self.shelf.new_recording(name)
+                arriving.rename(path)
+        finally:
+            arriving.unlink(missing_ok=True)
         return _recording(path)
+
+    def look(self) -> None:
+        """Notice what others have put into the folder, or taken out of it."""
+        found = self.shelf.signature()
+        if found != self._seen:
+            self._seen = found
+            self.changed()
 
     def close(self) -> None:
         """Stop the work, saved."""

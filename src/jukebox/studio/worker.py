@@ -12,7 +12,7 @@ from jukebox.errors import JukeboxError
 from jukebox.sampling.events import Audio, Event, Message, Progress, Saved
 from jukebox.sampling.generate import Options
 from jukebox.sampling.request import SongRequest
-from jukebox.sampling.session import Session
+from jukebox.sampling.session import Session, is_session
 from jukebox.studio.catalogue import Catalogue
 from jukebox.studio.live import LiveSound
 from jukebox.studio.shelf import Shelf
@@ -49,7 +49,7 @@ class Worker:
     def add(self, name: str) -> None:
         """Write a song when its turn comes: from its beginning, or from where it ended."""
         with self._news:
-            if name != self._running and name not in self._queue:
+            if (name != self._running or self._stopping) and name not in self._queue:
                 self._queue.append(name)
             self._problems.pop(name, None)
             self._news.notify_all()
@@ -132,6 +132,8 @@ class Worker:
                     self._hear(event, request)
                     if self._stopping:
                         break
+                    if not is_session(folder):
+                        return f"{name} was removed from its folder while it was being written."
         except JukeboxError as error:
             return str(error)
         except OSError as error:
