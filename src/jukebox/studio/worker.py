@@ -43,6 +43,7 @@ class Worker:
         self._notes: list[str] = []
         self._live: dict[str, LiveSound] = {}
         self._problems: dict[str, str] = {}
+        self._said: dict[str, list[str]] = {}
         self._thread = threading.Thread(target=self._work, name="studio worker", daemon=True)
         self._thread.start()
 
@@ -85,6 +86,7 @@ class Worker:
                 "notes": list(self._notes),
                 "live": sorted(self._live),
                 "problems": dict(self._problems),
+                "said": dict(self._said),
                 "levels": [vars(each) for _, each in sorted(self._progress.items(), reverse=True)],
             }
 
@@ -110,6 +112,7 @@ class Worker:
                 for sound in self._live.values():
                     sound.end()
                 self._running = None
+                self._said[name] = self._notes
                 self._progress, self._notes, self._live = {}, [], {}
                 if problem is not None:
                     self._problems[name] = problem
