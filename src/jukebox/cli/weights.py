@@ -198,9 +198,10 @@ def _pack(arguments: argparse.Namespace) -> None:
     from jukebox.checkpoints import store
     from jukebox.checkpoints.files import replacing
     from jukebox.checkpoints.load import locate
-    from jukebox.checkpoints.packing import pack
+    from jukebox.checkpoints.packing import check_output, pack
     from jukebox.models import parts_to_pack
 
+    check_output(arguments.output, locate(arguments.origin))
     found = parts_to_pack(arguments.origin)
     parts = pack(found, arguments.output, _reduction(arguments, [part.checkpoint.config for part in found]))
     for name in (store.SONG, store.GLOSSARY):  # what it writes where nothing is asked for, and its voices in words
