@@ -119,6 +119,13 @@ def test_a_description_chooses_names_and_says_so(
     assert "The description is read as artist 'Bo', genre 'waltz'" in capsys.readouterr().err
     labels = SongRequest.read(tmp_path / "song/request.yaml").songs[0]
     assert (labels.artist, labels.genre) == ("Ada", "waltz")  # what is said outright comes first
+    request = str(tmp_path / "song/request.yaml")  # what a description does not speak of is as it was
+    for number, (description, names) in enumerate([("a march", ("Ada", "march")), ("a deep voice", ("Bo", "waltz"))]):
+        folder = tmp_path / f"again_{number}"
+        assert main(["generate", "--request", request, "--describe", description, "-o", str(folder)]) == 0
+        labels = SongRequest.read(folder / "request.yaml").songs[0]
+        assert (labels.artist, labels.genre) == names
+        assert f"; the {('artist', 'genre')[number]} is as without it" in capsys.readouterr().err
     assert "say instruments" in refused(capsys, "generate", "--describe", "qwerty", "-o", tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
