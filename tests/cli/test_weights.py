@@ -177,6 +177,8 @@ def test_packing_replaces_nothing_but_a_packed_model(capsys, tmp_path, monkeypat
             (output / other).touch()
         assert f"has in it {other}, which is no part" in mistake(capsys, "pack", packed, "-o", output)
     (tmp_path / "words" / "a.txt").unlink()
+    error = mistake(capsys, "pack", "tiny-random", "-o", tmp_path / "new")
+    assert "'tiny-random' has random weights and no files; the models that have are mini" in error
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 

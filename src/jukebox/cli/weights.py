@@ -232,11 +232,13 @@ def _reduction(arguments: argparse.Namespace, configs: "Sequence[ModelConfig]") 
         return lambda prior: prior.reduce(8)
     from jukebox.config import PriorConfig
     from jukebox.data.crops import CropConfig
+    from jukebox.data.shards import Tokens
     from jukebox.evaluation.precision import CALIBRATION_WINDOWS, told_windows
     from jukebox.evaluation.prior_windows import windows_of
     from jukebox.nn.device import usable_device
     from jukebox.prior.calibrate import calibrate
 
+    Tokens.open(codes)  # refuses a folder of anything else by what it should be
     device = usable_device(arguments.device, "--device is")
     crops = CropConfig(length_samples=1, shift=False, blend="mean")
     windows = {

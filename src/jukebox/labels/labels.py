@@ -77,7 +77,7 @@ class Labels(Config):
         shares = sum(each.weight for each in self.blend)
         if shares > 1 + 1e-9:
             raise LabelError(
-                f"The shares of what is mixed in are {shares:g} in all; the shares of artists and genres count together: "
+                f"The shares of what is mixed in are {shares:g} in all; those of artists and genres count together: "
                 "give 1 or less."
             )
 
