@@ -293,7 +293,9 @@ NAMES = (MINI, *RELEASED, TINY_RANDOM)
 
 
 def unknown_model(name: str) -> str:
-    """A sentence for a name that stands for no model, with the names there are."""
+    """A sentence for a name that stands for no model, or for one without files, with the names there are."""
+    if name == TINY_RANDOM:
+        return f"{name!r} has random weights and no files; the models that have are {', '.join((MINI, *RELEASED))}."
     return _unknown("model", name, list(NAMES))
 
 

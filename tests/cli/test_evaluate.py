@@ -142,7 +142,9 @@ def test_4_bits_are_chosen_for_songs_and_kept(folder: Path, tmp_path: Path, caps
         "export", packed / "top", *out, "--to", "openai"
     )
     assert "cannot be packed" in mistake("pack", packed, *out)
-    assert "tokens" in mistake("pack", model, *out, "--precision", "int4", "--codes", tmp_path / "no_tokens")
+    for codes in (tmp_path / "no_tokens", folder / "dataset"):
+        error = mistake("pack", model, *out, "--precision", "int4", "--codes", codes)
+        assert "name a folder that `jukebox data tokenize` has finished" in error
     assert not (tmp_path / "other").exists()
 
 

@@ -1,5 +1,6 @@
 """The model that is part of the package: what works without naming anything, here with a stand-in for it."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +120,16 @@ def test_a_description_chooses_names_and_says_so(
     assert "The description is read as artist 'Bo', genre 'waltz'" in capsys.readouterr().err
     labels = SongRequest.read(tmp_path / "song/request.yaml").songs[0]
     assert (labels.artist, labels.genre) == ("Ada", "waltz")  # what is said outright comes first
+    request = str(tmp_path / "song/request.yaml")  # what a description does not speak of is as it was
+    for number, (description, names) in enumerate([("a march", ("Ada", "march")), ("a deep voice", ("Bo", "waltz"))]):
+        folder = tmp_path / f"it's again {number}"
+        assert main(["generate", "--request", request, "--describe", description, "-o", str(folder)]) == 0
+        labels = SongRequest.read(folder / "request.yaml").songs[0]
+        assert (labels.artist, labels.genre) == names
+        shown = capsys.readouterr()
+        assert f"; the {('artist', 'genre')[number]} is as without it" in shown.err
+        last = shlex.split(shown.out.splitlines()[-1].split("again: ")[1])  # as a shell would read it
+        assert last == ["jukebox", "generate", "--request", str(folder / "request.yaml"), "-o", "FOLDER"]
     assert "say instruments" in refused(capsys, "generate", "--describe", "qwerty", "-o", tmp_path / "none")
     assert not (tmp_path / "none").exists()
 

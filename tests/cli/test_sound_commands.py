@@ -96,6 +96,8 @@ def test_codes_that_are_damaged_or_of_another_model(
     cut = tmp_path / "cut.codes"
     cut.write_bytes(codes.read_bytes()[:-100])
     assert "damaged or not a codes file" in refused(capsys, "decode", cut, "-o", out, "--model", "tiny")
+    sound = refused(capsys, "decode", song, "-o", out, "--model", "tiny")
+    assert "is a sound file; `jukebox encode` makes codes of it" in sound
     assert "is not a file" in refused(capsys, "decode", tmp_path / "none", "-o", out, "--model", "tiny")
     assert "choose one of" in refused(capsys, "decode", codes, "-o", tmp_path / "x.aiff", "--model", "tiny")
     assert not out.exists()

@@ -81,6 +81,10 @@ def test_a_vqvae_is_trained_and_goes_on(place: Path, capsys: pytest.CaptureFixtu
     assert "the model after 6 steps" in out
     assert main(words) == 0
     assert "the run has all its 6 steps" in capsys.readouterr().out
+    assert main([*words, "run.steps=3"]) == 0  # fewer than there are: finished, not interrupted
+    out = capsys.readouterr().out
+    assert "the run has 6 of 3 steps; set run.steps to more" in out
+    assert "the model after 6 steps" in out
 
 
 @pytest.mark.parametrize("data", ["sound", "codes"])

@@ -6,6 +6,7 @@ import pytest
 from jukebox.checkpoints import openai, store
 from jukebox.cli.main import main
 from jukebox.presets import LICENCE
+from tests import mini
 from tests.checkpoints import cases
 from tests.checkpoints.server import Behaviour, serving
 
@@ -147,6 +148,38 @@ def test_mistakes_with_files_are_one_sentence_each(capsys, tmp_path):
     assert "holds no model" in mistake(capsys, "verify", tmp_path / "empty")
     assert "exists already" in mistake(capsys, "export", golden, "--to", "openai", "-o", golden)
     assert not (tmp_path / "new").exists()
+
+
+def test_packing_replaces_nothing_but_a_packed_model(capsys, tmp_path, monkeypatch):
+    runs, packed = mini.write_runs(tmp_path / "runs"), tmp_path / "packed"
+    for _ in range(2):  # again into the same folder
+        assert weights("pack", runs, "-o", packed) == 0
+    (packed / ".hidden").mkdir()
+    whole, link, mixed = tmp_path / "whole", tmp_path / "link", tmp_path / "mixed"
+    parts = {"vqvae": "vqvae", "low": "bottom", "middle": "middle", "high": "top"}
+    for run, part in parts.items():
+        shutil.copytree(runs / run / "model", whole / part)
+    link.symlink_to(whole, target_is_directory=True)
+    mixed.mkdir()
+    for part in parts.values():
+        (mixed / part).symlink_to(whole / part, target_is_directory=True)
+    monkeypatch.chdir(whole)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for origin, output in [
+        *((whole, output) for output in (whole, link, ".", whole / "top", whole / "new", tmp_path)),
+        *((link, whole), (".", whole), (mixed, whole), (packed, packed)),
+    ]:
+        for precision in ("float16", "int8"):
+            assert "would be lost" in mistake(capsys, "pack", origin, "-o", output, "--precision", precision)
+    for output, other in ((whole, "bottom"), (runs, "high"), (tmp_path / "words", "a.txt")):
+        if other == "a.txt":
+            output.mkdir()
+            (output / other).touch()
+        assert f"has in it {other}, which is no part" in mistake(capsys, "pack", packed, "-o", output)
+    (tmp_path / "words" / "a.txt").unlink()
+    error = mistake(capsys, "pack", "tiny-random", "-o", tmp_path / "new")
+    assert "'tiny-random' has random weights and no files; the models that have are mini" in error
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_damaged_manifest_is_one_sentence(capsys, tmp_path):

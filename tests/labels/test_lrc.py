@@ -1,5 +1,7 @@
 """LRC files as programs write them."""
 
+import re
+
 import pytest
 
 from jukebox.errors import DataError, LabelError
@@ -24,6 +26,29 @@ def test_words_and_offset() -> None:
     assert lyrics == "two words\nmore"
     assert times(text) == [(0.5, 1.0, "two"), (1.0, 1.5, "words"), (2.6, 6.6, "more")]
     assert places(lyrics, timed) is not None
+
+
+def test_fractions_of_a_second_have_any_number_of_digits() -> None:
+    assert times("[00:01.1234]four\n[00:02.5]one\n[1:3:000001]six\n[00:70]none\n") == [
+        (1.1234, 2.5, "four"),
+        (2.5, 63.000001, "one"),
+        (63.000001, 70.0, "six"),
+        (70.0, 74.0, "none"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["plain last", "[1:2.5.3]bad", "[chorus]", "  [00:99", "[ar:x] sung"])
+def test_labels_lose_no_line_without_a_word(line: str) -> None:
+    """What is read of files for training leaves such lines out."""
+    text = f"[ar: Some [One]]\n\n[00:01.00]first\n{line}\n[00:03.00]\n"
+    assert parse_lrc(text)[0] == "first"
+    with pytest.raises(LabelError, match=rf"^Line 4 of the lyrics, {re.escape(repr(line.strip()))}, has no time"):
+        Labels(lyrics=text).timed()
+
+
+def test_lines_about_the_song_are_not_sung() -> None:
+    about = "[ti:Title]\n[length: 03:20]\n[offset:-250]\n [re:x][ve:1]\n[#:a remark]\n   \n"
+    assert Labels(lyrics=f"{about}[00:01.00]first").timed().lyrics == "first"
 
 
 def test_what_has_no_times_is_refused() -> None:

@@ -13,6 +13,13 @@ from jukebox.errors import AudioError
 
 Samples = Float32[np.ndarray, "samples channels"]
 
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".w64", ".flac", ".aif", ".aiff", ".aifc", ".au", ".caf"),
+    *(".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".ac3", ".wma", ".webm", ".mka"),
+    *(".ape", ".mpc", ".tta", ".wv", ".amr"),
+)
+"""Endings of the names of sound files, in small letters."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AudioInfo:

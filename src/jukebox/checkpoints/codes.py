@@ -15,6 +15,7 @@ from jaxtyping import Int64, UInt16
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from jukebox.audio.source import AUDIO_SUFFIXES
 from jukebox.checkpoints import tensor_file
 from jukebox.checkpoints.files import replacing
 from jukebox.errors import DataError
@@ -75,7 +76,7 @@ def load_codes(path: Path) -> CodesFile:
     """Read a codes file.
 
     Raises:
-        DataError: there is no such file, or it is no codes file, or a damaged one.
+        DataError: there is no such file, or it is no codes file (but sound, perhaps), or a damaged one.
     """
     if not path.is_file():
         raise DataError(f"{path} is not a file; give a codes file, as `jukebox encode` writes it.")
@@ -88,6 +89,8 @@ def load_codes(path: Path) -> CodesFile:
             codes = {int(name.removeprefix("level_")): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = CodesHeader(**(values | {"hops": tuple(values["hops"])}))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            raise DataError(f"{path} is a sound file; `jukebox encode` makes codes of it.") from error
         raise DataError(f"{path} is damaged or not a codes file ({error}); encode the recording again.") from error
     for level, level_codes in codes.items():
         if not 0 <= level < len(header.hops) or len(level_codes) * header.hops[level] < header.length_samples:

@@ -3,6 +3,7 @@
 Vectors (norms, biases) and codebooks stay as they are: they are few, and codes mean the same as before.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,44 @@ def parts_in(folder: Path) -> list[Part]:
     """
     folders = part_folders(folder) if folder.is_dir() else {}
     return [Part(where=str(each), checkpoint=store.load(each), words=_words(each)) for each in folders.values()]
+
+
+def check_output(output: Path, origin: Path) -> None:
+    """Refuse a folder in which packing would replace what it reads, or anything but an earlier packed model.
+
+    Args:
+        output: where the parts are to be written; it may not be there yet.
+        origin: folder of the parts, or a file beside them.
+
+    Raises:
+        CheckpointError: the one is the other or lies in it, by whatever path, or the output holds something else.
+    """
+    real = output.resolve()
+    for place in (origin, *(part_folders(origin).values() if origin.is_dir() else ())):
+        other = place.resolve()
+        if real.is_relative_to(other) or other.is_relative_to(real):
+            raise CheckpointError(
+                f"{output} is where the model that is to be packed lies ({place}), which would be lost; name a folder "
+                "apart from it."
+            )
+    if not output.is_dir():
+        return
+    for each in sorted(output.iterdir()):
+        is_file = each.name in (store.SONG, store.GLOSSARY) and each.is_file()
+        # Whatever begins with a dot is nobody's model.
+        if not (is_file or each.name.startswith(".") or _is_packed(each)):
+            raise CheckpointError(
+                f"{output} has in it {each.name}, which is no part of a packed model; name a new folder, or remove it."
+            )
+
+
+def _is_packed(folder: Path) -> bool:
+    """Whether this is a part as `pack` writes it."""
+    named = folder.name in ("vqvae", *_LEVELS) or re.fullmatch(r"level_\d+", folder.name)
+    if not named or not store.is_checkpoint(folder):
+        return False
+    tensors = store.load(folder).tensors
+    return all(_rounded(name, tensor).dtype == tensor.dtype for name, tensor in tensors.items())
 
 
 def pack(parts: Sequence[Part], output: Path, reduce: Callable[[Prior], None] | None = None) -> list[Packed]:

@@ -60,13 +60,15 @@ def with_labels(arguments: argparse.Namespace, songs: "tuple[Labels, ...]", mode
 
 
 def _described(description: str, model: str) -> dict[str, Any]:
-    """Artist and genre that a description comes to, which is said."""
+    """Artist and genre that a description comes to, which is said; one of which it says nothing is left out."""
     from jukebox.data.names import glossary_of, names_of
-    from jukebox.labels.description import describe
+    from jukebox.labels.description import UNKNOWN, describe
 
     found = describe(description, names_of(model)[0], glossary_of(model))
-    print(f"The description is read as {found}.", file=sys.stderr, flush=True)
-    return {"artist": found.artist, "genre": found.genre}
+    names = {"artist": found.artist, "genre": found.genre}
+    kept = "".join(f"; the {kind} is as without it" for kind, name in names.items() if name == UNKNOWN)
+    print(f"The description is read as {found}{kept}.", file=sys.stderr, flush=True)
+    return {kind: name for kind, name in names.items() if name != UNKNOWN}
 
 
 def _blend(kind: str, texts: list[str] | None) -> "Iterator[Blend]":
@@ -89,6 +91,6 @@ def _lyrics(text: str) -> str:
     if not text.startswith("@"):
         return text
     try:
-        return Path(text[1:]).read_text(encoding="utf-8")
+        return Path(text[1:]).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The lyrics in {text[1:]} cannot be read ({error}); name a text file in UTF-8.") from error

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -219,7 +220,8 @@ def _write(
         if jukebox.device.type == "cpu" and usual and library() is None:
             print(_SLOW, file=sys.stderr, flush=True)
         show(itertools.chain([first], events))
-    print(f"{folder}: finished; the same again: jukebox generate --request {folder / 'request.yaml'} -o FOLDER")
+    again = shlex.quote(str(folder / "request.yaml"))
+    print(f"{folder}: finished; the same again: jukebox generate --request {again} -o FOLDER")
 
 
 def show(events: "Iterator[Event]") -> None:

@@ -87,9 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
         needed = _memory(arguments, recipe, found.count)
         dry_run.refuse_too_large(needed, dry_run.whole_bytes(found.device), str(found.device))
         done = trainer.train(_sounds(trainer))
-        if done == recipe.run.steps and found.first:
+        finished = done >= recipe.run.steps  # above it where fewer steps are asked for than there are
+        if finished and found.first:
             print(f"{trainer.folder.model}: the model after {done} steps")
-        return 0 if done == recipe.run.steps else STOPPED
+        return 0 if finished else STOPPED
 
 
 def _trainer(

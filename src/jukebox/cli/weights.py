@@ -198,9 +198,10 @@ def _pack(arguments: argparse.Namespace) -> None:
     from jukebox.checkpoints import store
     from jukebox.checkpoints.files import replacing
     from jukebox.checkpoints.load import locate
-    from jukebox.checkpoints.packing import pack
+    from jukebox.checkpoints.packing import check_output, pack
     from jukebox.models import parts_to_pack
 
+    check_output(arguments.output, locate(arguments.origin))
     found = parts_to_pack(arguments.origin)
     parts = pack(found, arguments.output, _reduction(arguments, [part.checkpoint.config for part in found]))
     for name in (store.SONG, store.GLOSSARY):  # what it writes where nothing is asked for, and its voices in words
@@ -231,11 +232,13 @@ def _reduction(arguments: argparse.Namespace, configs: "Sequence[ModelConfig]") 
         return lambda prior: prior.reduce(8)
     from jukebox.config import PriorConfig
     from jukebox.data.crops import CropConfig
+    from jukebox.data.shards import Tokens
     from jukebox.evaluation.precision import CALIBRATION_WINDOWS, told_windows
     from jukebox.evaluation.prior_windows import windows_of
     from jukebox.nn.device import usable_device
     from jukebox.prior.calibrate import calibrate
 
+    Tokens.open(codes)  # refuses a folder of anything else by what it should be
     device = usable_device(arguments.device, "--device is")
     crops = CropConfig(length_samples=1, shift=False, blend="mean")
     windows = {

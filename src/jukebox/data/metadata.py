@@ -22,17 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from jukebox.audio.source import AUDIO_SUFFIXES
 from jukebox.data.collection import Split, timed_texts
 from jukebox.errors import DataError, LabelError
 from jukebox.labels.lrc import parse_lrc
 from jukebox.labels.lyric_times import TimedText, places
 
 NAMES = ("metadata.jsonl", "metadata.csv")
-AUDIO_SUFFIXES = (
-    *(".wav", ".wave", ".w64", ".flac", ".aif", ".aiff", ".aifc", ".au", ".caf"),
-    *(".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".ac3", ".wma", ".webm", ".mka"),
-    *(".ape", ".mpc", ".tta", ".wv", ".amr"),
-)
 _TEXTS = ("title", "artist", "lyrics", "group")
 _TIMES = ("lyrics_lines", "lyrics_words")
 

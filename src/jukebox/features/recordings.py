@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jukebox.audio.io import probe
+from jukebox.audio.source import AUDIO_SUFFIXES
 from jukebox.checkpoints.codes import CODES_SUFFIX, load_codes
-from jukebox.data.metadata import AUDIO_SUFFIXES, sound_files
+from jukebox.data.metadata import sound_files
 from jukebox.errors import AudioError, DataError
 from jukebox.features.settings import FeatureConfig
 

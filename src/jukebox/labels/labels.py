@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from jukebox.config import Config
 from jukebox.config.base import require
 from jukebox.errors import DataError, LabelError
-from jukebox.labels.lrc import is_lrc, parse_lrc
+from jukebox.labels.lrc import is_lrc, parse_lrc, untimed_line
 from jukebox.labels.lyric_times import LyricTimes, TimedText
 from jukebox.labels.lyric_window import Rounding, lyric_indices, take_lyrics
 from jukebox.labels.text import LyricAlphabet
@@ -49,7 +49,8 @@ class Labels(Config):
         offset_s: where in that song the music starts, in seconds, 0 or more and below the total.
         lyric_times: lines or words of the lyrics with the times at which they are sung, in their order; without
             them the characters are taken to be spread evenly over the song.
-        blend: artists and genres that are mixed in: the vectors of names are added up by their shares.
+        blend: artists and genres that are mixed in: the vectors of names are added up by their shares; the shares
+            of artists and genres count together, and are 1 or less in all.
 
     Raises:
         LabelError: when a duration is outside its range.
@@ -75,13 +76,16 @@ class Labels(Config):
             )
         shares = sum(each.weight for each in self.blend)
         if shares > 1 + 1e-9:
-            raise LabelError(f"The shares of what is mixed in are {shares:g} in all: give 1 or less.")
+            raise LabelError(
+                f"The shares of what is mixed in are {shares:g} in all; those of artists and genres count together: "
+                "give 1 or less."
+            )
 
     def timed(self) -> "Labels":
         """The same; lyrics in the form of an LRC file become words, and the times at which they are sung.
 
         Raises:
-            LabelError: no line that has a time has words.
+            LabelError: no line that has a time has words, or a line of words has no time.
         """
         if self.lyric_times or not is_lrc(self.lyrics):
             return self
@@ -89,6 +93,13 @@ class Labels(Config):
             lyrics, times = parse_lrc(self.lyrics)
         except DataError as error:
             raise LabelError(f"The lyrics look like an LRC file, but cannot be used: {error}.") from error
+        if lost := untimed_line(self.lyrics):
+            number, line = lost
+            shown = line if len(line) <= 60 else f"{line[:57]}..."
+            raise LabelError(
+                f"Line {number} of the lyrics, {shown!r}, has no time: give it one, as in [01:23.45], or leave all "
+                "times out."
+            )
         return replace(self, lyrics=lyrics, lyric_times=times)
 
 

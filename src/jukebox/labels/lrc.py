@@ -12,9 +12,10 @@ from itertools import pairwise
 from jukebox.errors import DataError
 from jukebox.labels.lyric_times import TimedText
 
-_TIME = r"(\d+):(\d{1,2}(?:[.:]\d{1,3})?)"
+_TIME = r"(\d+):(\d{1,2}(?:[.:]\d+)?)"
 _LINE_TIMES = re.compile(rf"\s*((?:\[{_TIME}\]\s*)+)(.*)")
 _LINE_TIME, _WORD_TIME = re.compile(rf"\[{_TIME}\]"), re.compile(rf"<{_TIME}>")
+_METADATA = re.compile(r"\s*\[\s*(?:[^\W\d][\w ]*|#)\s*:.*\]\s*")  # as in [ar:Somebody]; offset is one of them
 _OFFSET = re.compile(r"\s*\[offset:\s*([+-]?\d+)\s*\]", re.IGNORECASE)
 
 # How long the last line or word is thought to last where nothing follows it.
@@ -26,10 +27,19 @@ def is_lrc(text: str) -> bool:
     return any(_LINE_TIMES.fullmatch(line) for line in text.splitlines())
 
 
+def untimed_line(text: str) -> tuple[int, str] | None:
+    """The first line, counted from 1, whose words `parse_lrc` leaves out since it can read no time before them."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not _LINE_TIMES.fullmatch(line) and not _METADATA.fullmatch(line):
+            return number, line.strip()
+    return None
+
+
 def parse_lrc(text: str) -> tuple[str, tuple[TimedText, ...]]:
     """The lyrics of an LRC file, and when they are sung: word by word where every line says so, else line by line.
 
-    A line lasts until the next one; lines without text only end the one before.
+    A line lasts until the next one; lines without text only end the one before. Lines without a time are left out:
+    `untimed_line` finds them.
 
     Raises:
         DataError: no line has a time.

@@ -216,7 +216,8 @@ class Trainer:
                 f"them; lower optimizer.learning_rate and start again: {self._from_where()}."
             )
         if not shares:
-            self.say(f"the run has all its {run.steps} steps; set run.steps to more to go on.")
+            has = f"all its {run.steps} steps" if self.step == run.steps else f"{self.step} of {run.steps} steps"
+            self.say(f"the run has {has}; set run.steps to more to go on.")
 
     @torch.no_grad()
     def _check(self, items: Sequence[Any], first: int) -> None:
