@@ -61,6 +61,15 @@ def test_a_person_writes_hears_and_goes_on(page: Any) -> None:
     page.click("#takes .take:nth-child(2) button")
     page.click("#takes .take:nth-child(2) .star")
     page.wait_for_selector("#takes .take:nth-child(2) .star[aria-pressed=true]")
+    page.keyboard.press("0")  # a number chooses a take, also while a button has the focus
+    page.wait_for_selector("#takes .take:nth-child(1)[data-chosen=true]")
+    page.keyboard.press("1")
+    page.wait_for_selector("#takes .take:nth-child(2)[data-chosen=true]")
+    page.click("#title", click_count=3)
+    with page.expect_response("**/note"):
+        page.keyboard.type("A hymn")
+        page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#tree button').textContent.startsWith('A hymn')")
     page.click("#play")
     page.wait_for_function("!document.querySelector('#time').textContent.startsWith('0:00.0')")
     mark(page, 0.01, 0.5)
@@ -112,3 +121,26 @@ def test_a_mistake_is_a_sentence_at_the_form(page: Any) -> None:
     page.wait_for_selector("#form-problem:not([hidden])")
     assert "nobdy at all" in page.inner_text("#form-problem")
     assert page.locator("#tree li").count() == 0
+
+
+def test_words_keep_their_times_and_typed_words_stay(page: Any) -> None:
+    page.select_option("#model", "tiny-random")
+    page.fill("#seconds", "0.6")
+    page.fill("#words", "[00:00.10]la la\n[00:00.30]so so")
+    page.select_option("#lowest", "2")
+    written(page)
+    page.click("#form-new")
+    assert page.input_value("#words") == ""
+    page.click("#again")
+    page.wait_for_function("document.querySelector('#form-title').textContent.startsWith('Like')")
+    assert page.input_value("#words").startswith("[00:00.10]la la\n[00:00.30]so so")
+    page.fill("#words", "my own words")
+    page.click("#longer")
+    page.wait_for_function("document.querySelector('#form-title').textContent.startsWith('Goes on from')")
+    assert page.input_value("#words") == "my own words"
+    assert "your words are kept" in page.inner_text("#words-note")
+    page.click("#mix summary")
+    page.fill("#mixed-share", "0.3")
+    page.click("#write")
+    page.wait_for_selector("#form-problem:not([hidden])")
+    assert "no name" in page.inner_text("#form-problem")

@@ -61,8 +61,8 @@ export class Form {
   }
 
   // Fill the form with a request.
-  fill(request) {
-    this.labels.fill(request.songs?.[0] ?? {});
+  fill(request, keep = false) {
+    this.labels.fill(request.songs?.[0] ?? {}, keep);
     fill("seconds", request.seconds);
     fill("takes-wanted", request.takes ?? 1);
     fill("seed", request.seed ?? 0);
@@ -86,7 +86,7 @@ export class Form {
   async goOn(song, take, cut) {
     await this.#changeModel(song.request.model);
     const labels = song.request.songs[take.song];
-    this.fill({ ...song.request, songs: [labels], seconds: round(cut.length_s + 8, 3), takes: song.takes.length, first_take: 0 });
+    this.fill({ ...song.request, songs: [labels], seconds: round(cut.length_s + 8, 3), takes: song.takes.length, first_take: 0 }, true);
     this.#dice();
     this.beginnings.begin([part(song, take, cut)]);
     this.#from(song, `Goes on from ${song.title}`);
@@ -95,7 +95,7 @@ export class Form {
   // Finer levels of a take, with its noise: as if they had been written at once.
   async refine(song, take, cut) {
     await this.#changeModel(song.request.model);
-    this.fill({ ...song.request, songs: [song.request.songs[take.song]], seconds: null, takes: 1, first_take: take.take, lowest_level: 0 });
+    this.fill({ ...song.request, songs: [song.request.songs[take.song]], seconds: null, takes: 1, first_take: take.take, lowest_level: 0 }, true);
     this.beginnings.begin([part(song, take, cut.part ? cut : { start_s: 0, end_s: null }, [this.model.top])]);
     this.#from(song, `Finer levels of ${song.title}`);
   }
@@ -110,7 +110,7 @@ export class Form {
       return;
     }
     await this.#changeModel(song.request.model);
-    this.fill({ ...song.request, songs: [song.request.songs[take.song]], seconds: null, takes: 1, first_take: take.take });
+    this.fill({ ...song.request, songs: [song.request.songs[take.song]], seconds: null, takes: 1, first_take: take.take }, true);
     this.beginnings.begin([part(song, take, cut)]);
     this.#from(song, `A part of ${song.title}`);
   }
@@ -118,7 +118,7 @@ export class Form {
   // The same request again, to change something.
   async again(song) {
     await this.#changeModel(song.request.model);
-    this.fill(song.request);
+    this.fill(song.request, true);
     const { given, joined, prime } = song.request;
     const sources = given ? [song.parent, ...song.joined] : [];
     const here = sources.every((source) => source !== null);
@@ -159,6 +159,7 @@ export class Form {
 
   #begun() {
     if (this.beginnings.empty) this.firstTake = 0;
+    this.recordings?.show(this.beginnings.request().prime?.recording);
     at("seconds").placeholder = this.beginnings.parts.length ? "as its parts" : "";
   }
 
@@ -178,6 +179,7 @@ export class Form {
     try {
       const name = at("name").value.trim() || at("artist").value.trim() || "song";
       const begun = await ask("/api/songs", { request: this.request(), name });
+      this.labels.written();
       this.written(begun.name);
     } catch (error) {
       this.#problem(error);

@@ -11,9 +11,12 @@ export class Levels {
   offer(model) {
     const finest = Math.min(...model.levels.map((each) => each.level));
     const name = (level) => (level === finest ? ": the whole sound" : level === model.top ? ": a sketch" : "");
+    const before = at("lowest").value;
     at("lowest").replaceChildren(
       ...[...model.levels].reverse().map(({ level }) => make("option", { value: level }, `level ${level}${name(level)}`)),
     );
+    // What was chosen while the model was looked up stays.
+    if (model.levels.some(({ level }) => String(level) === before)) at("lowest").value = before;
     at("levels").replaceChildren(
       ...model.levels.map((each) => {
         const usual = { ...each.sampling, hop_fraction: each.hop_fraction };

@@ -27,6 +27,18 @@ export function show(element, text) {
   element.textContent = text ?? "";
 }
 
+// Draw into a box anew only where something that is shown has changed: else a click or the focus would be lost. The focus
+// stays with the element of the same `data-key`.
+export function redraw(box, shown, build) {
+  const key = JSON.stringify(shown);
+  if (box.shown === key) return;
+  box.shown = key;
+  const focused = box.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  box.replaceChildren(...build());
+  if (focused === undefined) return;
+  [...box.querySelectorAll("[data-key]")].find((each) => each.dataset.key === focused)?.focus({ preventScroll: true });
+}
+
 // What a field says: a number, or null where it is empty.
 export const number = (id) => (at(id).value.trim() === "" ? null : Number(at(id).value));
 

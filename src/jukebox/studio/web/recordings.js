@@ -14,7 +14,9 @@ export class Recordings {
       if (file) await this.#add(file);
       at("upload").value = "";
     };
-    at("recordings").onchange = () => at("recordings").value && chosen(at("recordings").value);
+    at("recordings").onchange = () => {
+      if (at("recordings").value) chosen(at("recordings").value);
+    };
     at("record").onclick = () => (this.recorder ? this.recorder.stop() : this.#record());
   }
 
@@ -24,6 +26,12 @@ export class Recordings {
     at("recordings").replaceChildren(make("option", { value: "" }, "Recordings here…"), ...shown);
     at("recordings").hidden = !found.length;
     at("recordings").value = chosen;
+  }
+
+  // The one that the song begins with, if any.
+  show(name = "") {
+    const here = [...at("recordings").options].some((option) => option.value === name);
+    at("recordings").value = here ? name : "";
   }
 
   async #add(file) {

@@ -2,14 +2,16 @@
 
 import { deed, fileAddress, listen, tell } from "./api.js";
 import { Form } from "./form.js";
-import { at, make, show } from "./page.js";
+import { at, make, redraw, show } from "./page.js";
 import { Player } from "./player.js";
-import { condition, drawRemoved, drawTree } from "./tree.js";
+import { condition, drawRemoved, drawTree, mixed } from "./tree.js";
 import { drawWork } from "./work.js";
 
 const player = new Player();
 const live = new Audio();
 const chosen = { song: null, take: null, level: null };
+// What is done with a finished take.
+const NEED_A_TAKE = ["longer", "add-part", "finer"].map((id) => [id, at(id).title]);
 let state = null;
 let shownLyrics = null;
 
@@ -40,24 +42,23 @@ function choose(name, takeName = null) {
     chosen.level = null;
     live.pause();
   }
-  location.hash = encodeURIComponent(name ?? "");
   draw();
 }
 
 async function attempt(work) {
   show(at("problem"), null);
-  try {
-    await work();
-    await look();
-  } catch (error) {
-    show(at("problem"), error.message);
-  }
+  const problem = await Promise.resolve(work()).then(() => null, (error) => error);
+  // Also after a mistake: what is shown may be what it came from.
+  await look().catch(trouble);
+  if (problem) show(at("problem"), problem.message);
 }
 
 function draw() {
   if (!state) return;
   at("folder").textContent = state.folder;
   if (!song()) chosen.song = state.songs[0]?.name ?? null;
+  const address = `#${encodeURIComponent(chosen.song ?? "")}`;
+  if (address !== (location.hash || "#")) location.hash = address;
   drawTree(state, chosen.song, choose);
   drawRemoved(state, (name) => attempt(() => deed(name, "restore")));
   drawWorking();
@@ -81,7 +82,7 @@ function drawSong(there, heard) {
   const facts = [words];
   if (request) {
     const labels = request.songs[heard?.song ?? 0];
-    facts.push(request.model, labels.artist, labels.genre, `seed ${request.seed}`);
+    facts.push(request.model, labels.artist, labels.genre, ...mixed(labels), `seed ${request.seed}`);
     if (request.seconds) facts.push(`${request.seconds} s`);
     if (there.parent) facts.push(`goes on from ${there.parent}`);
     if (there.joined.length) facts.push(`joined with ${there.joined.map((name) => name ?? "a song from elsewhere").join(", ")}`);
@@ -98,17 +99,18 @@ function drawSong(there, heard) {
 }
 
 function drawTakes(there, heard) {
-  at("takes").replaceChildren(
-    ...there.takes.map((each) => {
+  const shown = there.takes.map(({ name, take, starred }) => [name, take, starred]);
+  redraw(at("takes"), [there.name, heard?.name, shown], () =>
+    there.takes.map((each) => {
       const star = make(
         "button",
-        { className: "star", title: "A take that you like", onclick: () => attempt(() => deed(there.name, "note", { starred: { [each.name]: !each.starred } })) },
+        { className: "star", title: "A take that you like", dataset: { key: `star of ${each.name}` }, onclick: () => attempt(() => deed(there.name, "note", { starred: { [each.name]: !each.starred } })) },
         each.starred ? "★" : "☆",
       );
       star.setAttribute("aria-pressed", String(each.starred));
       star.setAttribute("aria-label", `Star ${each.name}`);
       const label = there.takes.length > 1 ? `Take ${each.take}` : "The take";
-      const button = make("button", { onclick: () => choose(there.name, each.name), title: each.name }, label);
+      const button = make("button", { onclick: () => choose(there.name, each.name), title: each.name, dataset: { key: each.name } }, label);
       button.setAttribute("role", "tab");
       button.setAttribute("aria-selected", String(each === heard));
       return make("div", { className: "take", dataset: { chosen: each === heard } }, button, star);
@@ -119,7 +121,8 @@ function drawTakes(there, heard) {
 function drawSound(there, heard) {
   const levels = Object.keys(heard?.sounds ?? {}).map(Number).sort((a, b) => a - b);
   const level = levels.includes(chosen.level) ? chosen.level : levels[0];
-  at("level").replaceChildren(...levels.map((each) => make("option", { value: each, selected: each === level }, `level ${each}`)));
+  redraw(at("level"), levels, () => levels.map((each) => make("option", { value: each }, `level ${each}`)));
+  at("level").value = level ?? "";
   const url = level === undefined ? null : heard.sounds[level];
   const key = `${there.name}/${heard?.name}`;
   // A preview that has grown is taken when nobody listens to the one before; a new take begins where the other was.
@@ -133,15 +136,18 @@ function drawSound(there, heard) {
   at("unheard").hidden = Boolean(url) || !heard;
   at("live").hidden = !(state.work.running === there.name && state.work.live.includes(heard?.name));
   if (at("live").hidden && !live.paused && state.work.running !== there.name && live.ended) live.pause();
-  at("longer").disabled = at("add-part").disabled = at("finer").disabled = !heard?.finished;
+  for (const [id, title] of NEED_A_TAKE) {
+    at(id).disabled = !heard?.finished;
+    at(id).title = heard?.finished ? title : "When the take is finished";
+  }
   at("finer").hidden = !there.request || there.request.lowest_level === 0;
   at("again").disabled = !there.request;
   at("stereo").hidden = there.takes.filter((each) => each.finished).length < 2;
   drawWide(there);
-  at("files").replaceChildren(
-    ...(heard?.files ?? []).map((file) => {
+  redraw(at("files"), [there.title, heard?.files], () =>
+    (heard?.files ?? []).map((file) => {
       const name = file.split("?")[0].split("/").pop();
-      return make("a", { href: fileAddress(file), download: `${there.title} ${name}` }, name);
+      return make("a", { href: fileAddress(file), download: `${there.title} ${name}`, dataset: { key: name } }, name);
     }),
   );
 }
@@ -168,7 +174,9 @@ at("level").onchange = () => {
   draw();
 };
 at("title").onchange = () => attempt(() => deed(chosen.song, "note", { title: at("title").value }));
-at("title").onkeydown = (event) => event.key === "Enter" && at("title").blur();
+at("title").onkeydown = (event) => {
+  if (event.key === "Enter") at("title").blur(); // nothing is returned: false would swallow the key
+};
 at("go-on").onclick = () => attempt(() => deed(chosen.song, "go-on"));
 at("stop").onclick = () => attempt(() => deed(chosen.song, "stop"));
 at("remove").onclick = () => attempt(() => deed(chosen.song, "remove"));
@@ -187,9 +195,10 @@ for (const event of ["play", "pause", "ended"])
   live.addEventListener(event, () => (at("live").textContent = live.paused ? "Listen while it is written" : "Stop listening"));
 
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, textarea, select, button")) return;
+  if (event.target.closest("input, textarea, select") || event.ctrlKey || event.altKey || event.metaKey) return;
   const wanted = song()?.takes.find((each) => String(each.take) === event.key);
   if (event.key === " ") {
+    if (event.target.closest("button, summary, a, audio")) return; // Space is their own
     event.preventDefault();
     player.toggle();
   } else if (wanted) {
@@ -207,5 +216,18 @@ listen(
   () => trouble(new Error("The studio does not answer; start it again by `jukebox studio`.")),
 );
 
-chosen.song = decodeURIComponent(location.hash.slice(1)) || null;
+function addressed() {
+  try {
+    return decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    return null; // "#100%" is no address
+  }
+}
+
+window.addEventListener("hashchange", () => {
+  const name = addressed();
+  if (name !== chosen.song && state?.songs.some((each) => each.name === name)) choose(name);
+});
+
+chosen.song = addressed();
 await look().catch(trouble);

@@ -1,11 +1,16 @@
 // The songs on the left: each below the one that it goes on from.
 
-import { at, make } from "./page.js";
+import { at, make, redraw } from "./page.js";
+
+// What is mixed in, each with its share.
+export const mixed = (labels) =>
+  (labels.blend ?? []).map(({ artist, genre, weight }) => `with ${[artist, genre].filter(Boolean).join(", ")} ${Math.round(100 * weight)} %`);
 
 function described(song) {
   if (!song.request) return song.problem;
   const labels = song.request.songs[0];
   const words = [labels.artist, labels.genre].filter((name) => name && name !== "unknown");
+  words.push(...mixed(labels));
   if (song.request.seconds) words.push(`${song.request.seconds} s`);
   if (song.takes.length > 1) words.push(`${song.takes.length} takes`);
   if (song.request.lowest_level > 0) words.push(`level ${song.request.lowest_level}`);
@@ -27,6 +32,7 @@ export function drawTree(state, chosen, choose) {
   const matches = (song) => `${song.title} ${song.name} ${described(song)}`.toLowerCase().includes(wanted);
   const songs = wanted ? state.songs.filter(matches) : state.songs;
   const names = new Set(songs.map((song) => song.name));
+  const shown = songs.map((song) => [song.name, song.title, song.parent, ...condition(song, state.work), described(song)]);
   const below = (parent) =>
     songs.filter((song) => (names.has(song.parent) && song.parent !== song.name ? song.parent : null) === parent);
   const seen = new Set();
@@ -36,7 +42,7 @@ export function drawTree(state, chosen, choose) {
     const [kind, words] = condition(song, state.work);
     const button = make(
       "button",
-      { type: "button", onclick: () => choose(song.name), title: words },
+      { type: "button", onclick: () => choose(song.name), title: words, dataset: { key: song.name } },
       make("span", { className: `dot ${kind}` }),
       song.title,
       make("span", { className: "quiet" }, kind === "finished" ? described(song) : `${words} · ${described(song)}`),
@@ -46,16 +52,17 @@ export function drawTree(state, chosen, choose) {
     return make("li", {}, button, children.length ? make("ul", {}, ...children.map(branch)) : null);
   }
 
-  at("tree").replaceChildren(...below(null).map(branch));
+  redraw(at("tree"), [chosen, shown], () => below(null).map(branch));
 }
 
 export function drawRemoved(state, restore) {
   const box = at("removed");
   box.hidden = !state.removed.length;
   box.querySelector("summary").textContent = `Removed: ${state.removed.length}`;
-  box.querySelector("ul").replaceChildren(
-    ...state.removed.map((name) =>
-      make("li", { className: "row" }, make("span", {}, name), make("button", { className: "plain", onclick: () => restore(name) }, "Put back")),
-    ),
+  redraw(box.querySelector("ul"), state.removed, () =>
+    state.removed.map((name) => {
+      const back = make("button", { className: "plain", onclick: () => restore(name), dataset: { key: name } }, "Put back");
+      return make("li", { className: "row" }, make("span", {}, name), back);
+    }),
   );
 }

@@ -1,30 +1,36 @@
 // What is being written, at the top: a bar for each level, the time left, a way to stop.
 
-import { at, clock, make } from "./page.js";
+import { at, clock, make, redraw } from "./page.js";
 
 export function drawWork(work, title, stop) {
   const box = at("work");
-  if (!work.running) {
-    box.replaceChildren();
-    return;
-  }
+  // News comes several times a second: the elements stay, or a click on Stop would be lost between two of them.
+  redraw(box, work.running, () => {
+    if (!work.running) return [];
+    return [
+      make("span", { className: "what" }),
+      make("div", { className: "bars" }),
+      make("span", { className: "quiet figures" }),
+      make("span", { className: "quiet more" }),
+      make("button", { type: "button", onclick: stop, dataset: { key: "stop" } }, "Stop"),
+    ];
+  });
+  if (!work.running) return;
   const finest = work.levels[work.levels.length - 1];
   const said = work.stopping
     ? "is being stopped and saved"
     : finest
       ? `${finest.times_real_time.toFixed(2)} × real time, ${clock(Math.min(finest.left_s, 359999))} left`
       : (work.notes[work.notes.length - 1] ?? "begins");
-  const bars = work.levels.map((level) => {
+  const bars = box.querySelector(".bars");
+  redraw(bars, work.levels.length, () => work.levels.map(() => make("div", { className: "bar" }, make("i"))));
+  for (const [index, level] of work.levels.entries()) {
     const share = level.of_tokens ? (100 * level.tokens) / level.of_tokens : 100;
-    const filled = make("i");
-    filled.style.width = `${share}%`;
-    return make("div", { className: "bar", title: `level ${level.level}: ${share.toFixed(0)} %` }, filled);
-  });
-  box.replaceChildren(
-    make("span", {}, title),
-    make("div", { className: "bars" }, ...bars),
-    make("span", { className: "quiet figures" }, said),
-    make("span", { className: "quiet" }, work.queue.length ? `${work.queue.length} more` : ""),
-    make("button", { type: "button", onclick: stop, disabled: work.stopping }, "Stop"),
-  );
+    bars.children[index].title = `level ${level.level}: ${share.toFixed(0)} %`;
+    bars.children[index].firstChild.style.width = `${share}%`;
+  }
+  box.querySelector(".what").textContent = title;
+  box.querySelector(".figures").textContent = said;
+  box.querySelector(".more").textContent = work.queue.length ? `${work.queue.length} more` : "";
+  box.querySelector("button").disabled = work.stopping;
 }
