@@ -86,7 +86,8 @@ class Session:
                 )
             self.check_model(fingerprint)
             self._write_request(request)
-            self.notes.append(f"{self.folder} holds this song already; it goes on where that ended.")
+            if any((self.folder / CODES).glob("level_*")):  # else it was begun, and nothing more
+                self.notes.append(f"{self.folder} holds this song already; it goes on where that ended.")
             return
         if any(not path.name.startswith(".") for path in self.folder.iterdir()):
             raise DataError(f"{self.folder} is not empty and holds no session; choose a new folder.")

@@ -136,6 +136,7 @@ export class Form {
   }
 
   request() {
+    if (number("seconds") === null && !this.beginnings.parts.length) throw new Error("How many seconds? Fill in Seconds.");
     return {
       model: at("model").value,
       songs: [this.labels.said()],
