@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +11,15 @@ from hypothesis import example, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from jukebox import presets
 from jukebox.checkpoints.codes import CodesFile, load_codes, save_codes
 from jukebox.errors import ConfigError, DataError, JukeboxError
 from jukebox.labels.labels import Labels
-from jukebox.pipeline import Jukebox, load
+from jukebox.pipeline import Jukebox
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.events import Saved
 from jukebox.sampling.generate import Options
 from jukebox.sampling.request import Given, SongRequest
 from jukebox.sampling.writing import Pace
-from tests.sampling import models
 
 REQUEST = SongRequest(
     model="tiny-random",
@@ -31,13 +28,6 @@ REQUEST = SongRequest(
     seed=3,
     parallel_windows=1,
 )
-
-
-@pytest.fixture(scope="module")
-def jukebox() -> Iterator[Jukebox]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        yield load("tiny-random", "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -1,35 +1,25 @@
 """What a song is depends on its request alone, however it is written."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from jukebox import presets
 from jukebox.audio.io import write
 from jukebox.errors import ConfigError, DataError, JukeboxError, LabelError
 from jukebox.labels.labels import Labels
-from jukebox.pipeline import Jukebox, Song, load
+from jukebox.pipeline import Jukebox, Song
 from jukebox.sampling.events import Audio, Event, Finished, Message, Progress
 from jukebox.sampling.generate import Options
 from jukebox.sampling.plan import plan_song
 from jukebox.sampling.request import Given, LevelSettings, Prime, SongRequest
 from jukebox.sampling.writing import LevelWriter, Pace, Run
 from jukebox.vqvae.streaming import decode_stream
-from tests.sampling import models
 
 FIRST = Labels(artist="nobody", genre="waltz", lyrics="la la la")
 SECOND = Labels(artist="somebody", genre="march", lyrics="lo lo", total_duration_s=3.0, offset_s=0.5)
 REQUEST = SongRequest(model="tiny-random", songs=(FIRST,), seconds=0.05, seed=3, lowest_level=1, parallel_windows=1)
-
-
-@pytest.fixture(scope="module")
-def jukebox() -> Iterator[Jukebox]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        yield load("tiny-random", "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jukebox import presets
 from jukebox.config import PriorConfig
-from jukebox.pipeline import Jukebox, load
+from jukebox.pipeline import Jukebox
 from jukebox.prior.conditions import Conditions
 from jukebox.sampling.engine import Engine, Window
 from jukebox.sampling.events import Progress
@@ -19,17 +18,9 @@ from jukebox.sampling.plan import LevelPlan, SongPlan
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.strand import Strand
 from jukebox.sampling.writing import Pace, write_level
-from tests.sampling import models
 
 READING = 8.0
 REQUEST = SongRequest(model="tiny-random", seconds=0.08, takes=3, parallel_windows=5)
-
-
-@pytest.fixture(scope="module")
-def jukebox() -> Iterator[Jukebox]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        yield load("tiny-random", "cpu")
 
 
 class Clock:

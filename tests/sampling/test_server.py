@@ -1,33 +1,22 @@
 """Songs from a server: several threads on one model, and a cancel that is heard within a step."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 
-from jukebox import presets
 from jukebox.labels.labels import Labels
-from jukebox.pipeline import Jukebox, load
+from jukebox.pipeline import Jukebox
 from jukebox.sampling.events import Finished, Progress
 from jukebox.sampling.generate import Options
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session
 from jukebox.sampling.writing import Pace
-from tests.sampling import models
 
 SONG = Labels(artist="nobody", genre="waltz", lyrics="la la la")
 REQUEST = SongRequest(model="tiny-random", songs=(SONG,), seconds=0.05, seed=1, lowest_level=1, parallel_windows=1)
 EVERY_STEP = Options(pace=Pace(run_s=0.0), previews=None)
-
-
-@pytest.fixture(scope="module")
-def jukebox() -> Iterator[Jukebox]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        yield load("tiny-random", "cpu")
 
 
 def test_threads_share_a_model_and_do_not_hear_each_other(jukebox: Jukebox) -> None:

@@ -11,6 +11,7 @@ from jukebox.data.names import glossary_of
 from jukebox.engines import EngineSettings, Precision
 from jukebox.errors import ConfigError, LabelError
 from jukebox.labels.description import Described, describe
+from jukebox.labels.labels import LabelEncoder
 from jukebox.pipeline import Jukebox, load
 
 _MOST_NAMES = 200
@@ -61,10 +62,9 @@ class Catalogue:
 
     def description(self, name: str) -> dict[str, Any]:
         """What a form needs to know of a model, as JSON values."""
-        model = self.offered(name).model
+        model, words = self.offered(name).model, self._words(name)
         top = model.levels.get(model.top)
         labels = top.config.labels if top is not None else None
-        words = top.words if top is not None else None
         return {
             "name": name,
             "top": model.top,
@@ -89,25 +89,28 @@ class Catalogue:
 
     def search(self, name: str, kind: Literal["artists", "genres"], text: str) -> list[str]:
         """Names that a model knows: those like a text, or the first in the alphabet."""
-        model = self.offered(name).model
-        top = model.levels.get(model.top)
-        if top is None or top.words is None:
+        words = self._words(name)
+        if words is None:
             return []
-        known = top.words.vocabulary.artists if kind == "artists" else top.words.vocabulary.genres
+        known = words.vocabulary.artists if kind == "artists" else words.vocabulary.genres
         if text.strip():
             return list(known.search(text, _MOST_NAMES))
         return sorted({each for each, _ in known.entries if each})[:_MOST_NAMES]
 
     def described(self, name: str, description: str) -> Described:
         """Artist and genre of a model that come nearest to a description; raises LabelError where none is near."""
-        top = self.offered(name).model
-        words = top.levels[top.top].words if top.top in top.levels else None
+        words = self._words(name)
         if words is None:
             raise LabelError(f"{name} knows no artists and genres; leave the description out.")
         return describe(description, words.vocabulary, glossary_of(name))
 
     def lyrics_as_read(self, name: str, lyrics: str) -> str:
         """Lyrics as a model reads them: what it has no character for is left out or written otherwise."""
+        words = self._words(name)
+        return lyrics if words is None else words.alphabet.clean(lyrics)
+
+    def _words(self, name: str) -> LabelEncoder | None:
+        """The names and characters of a model's top level; None where it has none."""
         model = self.offered(name).model
         top = model.levels.get(model.top)
-        return lyrics if top is None or top.words is None else top.words.alphabet.clean(lyrics)
+        return top.words if top is not None else None

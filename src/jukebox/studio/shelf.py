@@ -55,6 +55,11 @@ class Shelf:
         found = [read_song(folder, self._asked(folder)) for folder in self._folders(self.folder)]
         return sorted(found, key=lambda song: (-song.begun_s, song.name))
 
+    def song(self, name: str) -> ShelfSong:
+        """One of them; raises ConfigError where there is none."""
+        folder = self.path(name)
+        return read_song(folder, self._asked(folder))
+
     def removed(self) -> list[str]:
         """Names of the songs that were removed and can be put back."""
         return sorted(folder.name for folder in self._folders(self.folder / REMOVED))

@@ -117,12 +117,11 @@ class Studio:
 
     def stereo(self, name: str) -> None:
         """Write two or three takes of a song side by side: those that are liked, else all that are finished."""
-        folder = self.shelf.path(name)
-        (song,) = (song for song in self.shelf.songs() if song.name == name)
-        finished = [take for take in song.takes if take.finished]
+        folder, takes = self.shelf.path(name), self.shelf.song(name).takes
+        finished = [take for take in takes if take.finished]
         liked = [take.name for take in finished if take.starred]
-        takes = liked if len(liked) in (2, 3) else [take.name for take in finished]
-        write_stereo(folder, takes, folder / STEREO)
+        chosen = liked if len(liked) in (2, 3) else [take.name for take in finished]
+        write_stereo(folder, chosen, folder / STEREO)
         self.changed()
 
     def note(self, name: str, title: str | None, starred: dict[str, bool] | None) -> None:

@@ -11,13 +11,12 @@ from jukebox.engines import Precision
 from jukebox.errors import JukeboxError
 from jukebox.sampling.events import Audio, Event, Message, Progress, Saved
 from jukebox.sampling.generate import Options
-from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
 from jukebox.studio.catalogue import Catalogue
 from jukebox.studio.live import LiveSound
 from jukebox.studio.shelf import Shelf
 
-_MOST_NOTES = 5
+_MOST_SAID = 5
 
 
 class Worker:
@@ -40,7 +39,6 @@ class Worker:
         self._running: str | None = None
         self._stopping = self._closed = False
         self._progress: dict[int, Progress] = {}
-        self._notes: list[str] = []
         self._live: dict[str, LiveSound] = {}
         self._problems: dict[str, str] = {}
         self._said: dict[str, list[str]] = {}
@@ -83,7 +81,6 @@ class Worker:
                 "running": self._running,
                 "stopping": self._stopping,
                 "queue": list(self._queue),
-                "notes": list(self._notes),
                 "live": sorted(self._live),
                 "problems": dict(self._problems),
                 "said": dict(self._said),
@@ -105,15 +102,14 @@ class Worker:
                 if self._closed:
                     return
                 name = self._running = self._queue.pop(0)
-                self._stopping = False
+                self._stopping, self._said[name] = False, []
             self._changed()
             problem = self._write(name)
             with self._news:
                 for sound in self._live.values():
                     sound.end()
                 self._running = None
-                self._said[name] = self._notes
-                self._progress, self._notes, self._live = {}, [], {}
+                self._progress, self._live = {}, {}
                 if problem is not None:
                     self._problems[name] = problem
             self._changed()
@@ -132,7 +128,7 @@ class Worker:
                 self._live = live if self._options.stream else {}
             with contextlib.closing(jukebox.write_session(folder, request, options=self._options)) as events:
                 for event in events:
-                    self._hear(event, request)
+                    self._hear(name, event)
                     if self._stopping:
                         break
                     if not is_session(folder):
@@ -146,12 +142,12 @@ class Worker:
             return f"An error of the program ended it ({type(error).__name__}: {error}); what was written is kept."
         return None
 
-    def _hear(self, event: Event, request: SongRequest) -> None:
+    def _hear(self, name: str, event: Event) -> None:
         with self._news:
             if isinstance(event, Progress):
                 self._progress[event.level] = event
             elif isinstance(event, Message):
-                self._notes = [*self._notes, event.text][-_MOST_NOTES:]
+                self._said[name] = [*self._said[name], event.text][-_MOST_SAID:]
             elif isinstance(event, Audio) and event.item in self._live:
                 self._live[event.item].add(event.start_sample, event.samples)
         if isinstance(event, Saved):

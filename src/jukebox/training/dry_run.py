@@ -41,18 +41,19 @@ def refuse_too_large(memory: Memory, available: int, where: str) -> None:
 
 def available_bytes(device: torch.device) -> int:
     """What a device has for a run: all memory of a GPU, what is free of the machine's."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    free = free_host_bytes()
-    return 1 << 62 if free is None else free  # a system that does not say: refuse nothing
+    return whole_bytes(device) if device.type == "cuda" else _known(free_host_bytes())
 
 
 def whole_bytes(device: torch.device) -> int:
     """All memory of a device, or of the machine: a run that takes more cannot be made there, whatever else runs."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    whole = whole_host_bytes()
-    return 1 << 62 if whole is None else whole
+    return _known(whole_host_bytes())
+
+
+def _known(count: int | None) -> int:
+    """A system that does not say refuses nothing."""
+    return 1 << 62 if count is None else count
 
 
 def probe(trainer: Trainer, clock: Callable[[], float] = time.perf_counter) -> str:

@@ -90,8 +90,7 @@ function drawSong(there, heard) {
   }
   at("facts").textContent = facts.join(" · ");
   show(at("problem"), there.problem ?? state.work.problems[there.name]);
-  const notes = state.work.running === there.name ? state.work.notes : state.work.said[there.name];
-  show(at("said"), notes?.join(" "));
+  show(at("said"), state.work.said[there.name]?.join(" "));
   at("go-on").hidden = !["unfinished", "bad"].includes(kind) || Boolean(there.problem);
   at("stop").hidden = !["running", "waiting"].includes(kind);
   at("remove").hidden = ["running", "waiting"].includes(kind);

@@ -21,7 +21,7 @@ export function drawWork(work, title, stop) {
     ? "is being stopped and saved"
     : finest
       ? `${finest.times_real_time.toFixed(2)} × real time, ${clock(Math.min(finest.left_s, 359999))} left`
-      : (work.notes[work.notes.length - 1] ?? "begins");
+      : (work.said[work.running]?.at(-1) ?? "begins");
   const bars = box.querySelector(".bars");
   redraw(bars, work.levels.length, () => work.levels.map(() => make("div", { className: "bar" }, make("i"))));
   for (const [index, level] of work.levels.entries()) {
