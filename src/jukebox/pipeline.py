@@ -146,6 +146,13 @@ class Jukebox:
             return prior
         return copied(self._kept[level], self.device) if place == "host" else self._kept[level]
 
+    def reader(self, level: int) -> Prior:
+        """The prior of a level as it reads whole windows of codes that are there."""
+        settings = self._settings.on(self.device, self.model.level(level).config)
+        prior = prepared(self._parts.prior(level), settings, self.device)
+        prior.pack()
+        return prior
+
     def fingerprint(self, lowest_level: int = 0) -> str:
         """A short name of what decides the bytes of a level and those above it: weights and configurations."""
         return self._parts.fingerprint(lowest_level)
@@ -287,9 +294,7 @@ class Jukebox:
             return {}
         context, alphabet = known.config.codes_context, known.words.alphabet
         hop = hop_tokens(request, self.model, top)
-        prior = prepared(self._parts.prior(top), self._settings.on(self.device, known.config), self.device)
-        prior.pack()
-        found = {}
+        prior, found = self.reader(top), {}
         for item, tokens in items:
             weights = align(
                 prior,

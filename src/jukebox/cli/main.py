@@ -18,6 +18,7 @@ COMMANDS = {
     "generate": ("jukebox.cli.generate", "a song from artist, genre and lyrics"),
     "continue": ("jukebox.cli.continue_", "an unfinished song to its end, or a longer song from an earlier one"),
     "upsample": ("jukebox.cli.upsample", "finer levels for codes that exist"),
+    "rank": ("jukebox.cli.rank", "the takes of a song, the best first, before anybody listens"),
     "join": ("jukebox.cli.join", "parts of songs, one after another: cut, trimmed, merged, gone on with"),
     "stereo": ("jukebox.cli.stereo", "two or three takes of one song as left, right and centre"),
     "studio": ("jukebox.cli.studio", "songs in a browser: written, heard, compared, gone on with"),

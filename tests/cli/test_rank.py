@@ -1,0 +1,65 @@
+"""rank: tables, JSON and commands of takes, and one sentence for every mistake."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jukebox import presets
+from jukebox.cli.main import main
+from jukebox.evaluation.ranking import RANK
+from tests.commands import refused
+from tests.sampling import models
+
+LYRICS = "la la lo\n" * 20
+
+
+@pytest.fixture(scope="module")
+def sketch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A session with three takes of a sketch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
+        folder = tmp_path_factory.mktemp("songs") / "my sketch"
+        words = ["generate", "--model", "tiny-random", "--seconds", "0.05", "--artist", "nobody"]
+        words += ["--lyrics", LYRICS]
+        assert main([*words, "--takes", "3", "--lowest-level", "2", "--no-previews", "-o", str(folder)]) == 0
+        yield folder
+
+
+def test_takes_of_a_song_are_one_table_and_the_best_have_commands(
+    sketch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(sketch, tmp_path / "other")
+    capsys.readouterr()
+    assert main(["rank", str(sketch), "--json"]) == 0
+    takes = json.loads(capsys.readouterr().out)
+    assert [take["place"] for take in takes] == [1, 2, 3]
+    assert sorted(take["item"] for take in takes) == ["song_take_0", "song_take_1", "song_take_2"]
+    scores = [take["score"] for take in takes]
+    assert scores == sorted(scores, reverse=True)
+    assert (takes[0]["artist"], takes[0]["lyrics"], takes[0]["session"]) == ("nobody", LYRICS, str(sketch))
+    assert (sketch / RANK).is_file()
+
+    assert main(["rank", str(sketch), str(sketch), "--best", "2"]) == 0
+    heading, columns, *rows, empty, first, second = capsys.readouterr().out.splitlines()
+    assert heading == "nobody, unknown, 'la la lo'"
+    assert columns.split() == ["score", "seconds", "sung", "variety", "bits", "take"]
+    assert [row.rpartition("#")[2] for row in rows] == [take["item"] for take in takes[:2]]
+    assert empty == ""
+    assert first == f"jukebox upsample '{sketch}' --item {takes[0]['item']} -o '{sketch}_{takes[0]['item']}'"
+    assert takes[1]["item"] in second
+
+    assert main(["rank", str(other), str(sketch), "--json"]) == 0
+    both = json.loads(capsys.readouterr().out)
+    assert len(both) == 6
+    assert len({(take["item"], take["score"]) for take in both}) == 3  # the same twice has the same score
+
+
+def test_mistakes_are_one_sentence(sketch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "holds no session" in refused(capsys, "rank", tmp_path)
+    assert "not a folder" in refused(capsys, "rank", tmp_path / "none")
+    assert "--best is 0" in refused(capsys, "rank", sketch, "--best", "0")
+    empty = shutil.copytree(sketch, tmp_path / "empty", ignore=shutil.ignore_patterns("level_*"))
+    assert "has no codes of the top level" in refused(capsys, "rank", empty)
