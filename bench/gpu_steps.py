@@ -170,12 +170,14 @@ def rows(setting: Setting) -> Iterator[Row]:
     priors = Priors(setting)
     for case in cases(setting.smoke):
         config, bits, slots = config_of(case.name, setting.smoke), case.bits, case.slots
-        room = need(config, slots, torch.bfloat16, None if bits == 16 else 8 if bits == 8 else 4, case.cache_bits)
+        # Of one slot, for each costs a second; others have as much each.
+        one = need(config, 1, torch.bfloat16, None if bits == 16 else 8 if bits == 8 else 4, case.cache_bits)
+        weights, state = one.weights, slots * one.state
         free = (
             torch.cuda.get_device_properties(setting.device).total_memory if setting.device.type == "cuda" else 1 << 62
         )
         # While the prior is made its matrices are there in 16 bits.
-        fits = 2.2 * room.weights + room.state < free if bits != 16 else 1.1 * room.weights + room.state < free
+        fits = (1.1 if bits == 16 else 2.2) * weights + state < free
         least, expected = step_limit(setting, config, slots, bits, case.cache_bits, case.way)
 
         def measure(case: Case = case) -> float:
@@ -188,7 +190,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         yield Row(
             what=f"{case.name}, {slots} slots, {case.precision}{WAYS[case.way]}", unit="ms per step",
             measure=measure if fits else None, limit=1e3 * least, expected=1e3 * expected, needs_s=20,
-            reason=None if fits else f"needs {size_text(room.weights + room.state)}",
+            reason=None if fits else f"needs {size_text(weights + state)}",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""CUDA graphs as far as an engine uses them, without a card: what a capture would refuse, or a replay miss, is an error.
+"""CUDA graphs as an engine uses them, without a card: what a capture would refuse, or a replay miss, is an error.
 
 Everything that is to be on the card is on the meta device, everything else on the processor. While a graph is captured
 nothing may be read back, nothing of the host be touched but what is kept there for the card, nothing run that has not
@@ -63,7 +63,7 @@ class Card(TorchDispatchMode):
         return run
 
     @contextmanager
-    def graph(self, graph: "Graph", pool: object = None) -> Iterator[None]:
+    def graph(self, graph: "Graph", **_: object) -> Iterator[None]:
         """In the place of `torch.cuda.graph`."""
         assert self._capture is None
         self._capture = graph

@@ -101,7 +101,7 @@ def test_a_card_that_is_not_there_refuses() -> None:
     """What this stands on: each of these would end a real capture, or spoil a replay."""
     with pytest.MonkeyPatch.context() as patch, card(patch) as there:
         x, number, host = torch.zeros(3, device=META), torch.zeros((), device=META), torch.ones(3)
-        x + x
+        x = x + x
         x.sin()
         host.to(META)
 
