@@ -65,8 +65,8 @@ def main() -> int:
     parser.add_argument("--calibrate", action="store_true",
                         help="keep the limits of this card for jukebox generate --estimate")  # fmt: skip
     parser.add_argument("--expect", action="store_true", help="measure nothing; list what a --card is expected to do")
-    parser.add_argument("--card", choices=tuple(PUBLISHED), default="H200",
-                        help="whose published limits stand in for what is not measured (default H200)")  # fmt: skip
+    parser.add_argument("--card", choices=tuple(PUBLISHED),
+                        help="whose published limits stand in for what is not measured (default: this, or H200)")  # fmt: skip
     parser.add_argument("--name", default="gpu", help="of the files with results (default gpu)")
     parser.add_argument("--serve", metavar="PLACE", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -77,8 +77,10 @@ def main() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu" and not (arguments.smoke or arguments.expect):
         sys.exit("There is no CUDA device; --smoke walks through every part, --expect says what a card should do.")
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    published = arguments.card or next((name for name in PUBLISHED if name in card), "H200")
     setting = Setting(
-        device=device, smoke=arguments.smoke, expect=arguments.expect, limits=PUBLISHED[arguments.card],
+        device=device, smoke=arguments.smoke, expect=arguments.expect, limits=PUBLISHED[published],
         ends_s=time.monotonic() + 60 * arguments.minutes, engine=arguments.engine,
     )  # fmt: skip
     if arguments.serve is not None:
@@ -87,10 +89,9 @@ def main() -> int:
         setting.limits, setting.ends_s = Limits(**told["limits"]), told["ends_s"]
         first, row = told["place"]
         return serve(PARTS, names, setting, arguments.only, (first, row), lambda failed: _clean(device, failed))
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     facts = {
         "card": card, "torch": torch.__version__, "python": platform.python_version(), "smoke": arguments.smoke,
-        "date": time.strftime("%Y-%m-%d"), "published": arguments.card,
+        "date": time.strftime("%Y-%m-%d"), "published": published,
     }  # fmt: skip
     folder, found = Path(os.environ.get("OUT", ".")), list[Result]()
     folder.mkdir(parents=True, exist_ok=True)

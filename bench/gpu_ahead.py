@@ -166,9 +166,10 @@ def main(arguments: Sequence[str] | None = None, show: Callable[[str], None] = p
     parser.add_argument("--capability", type=float, default=9.0)
     parser.add_argument("--multiprocessors", type=int, default=132, help="of the card (default 132)")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--smoke", action="store_true", help="those of tiny shapes")
     options = parser.parse_args(arguments)
     began_s, capability = time.monotonic(), round(10 * options.capability)
-    found = launches(options.parts.split(","), options.engine, options.multiprocessors)
+    found = launches(options.parts.split(","), options.engine, options.multiprocessors, smoke=options.smoke)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
         # The kernel of all layers takes longest.

@@ -28,7 +28,6 @@ _UNUSABLE = 3
 
 # Of a row: so many times what it needs, and this; of what lies before and between rows; after the end of all.
 _TIMES, _MORE_S, _BETWEEN_S, _GRACE_S = 3.0, 45.0, 150.0, 15.0
-# As many rows in a row that fail in the same words end their part.
 _ALIKE = 4
 
 
@@ -88,14 +87,14 @@ def results(command: Sequence[str], names: Sequence[str], setting: Setting, log:
         setting: of the run.
         log: what processes say on their standard error is added to it.
     """
-    place, alike, words = (0, 0), 0, None
+    place, alike = (0, 0), _Alike()
     while place[0] < len(names):
-        begun, limit_s, said = None, _BETWEEN_S, None
+        begun, limit_s, said, wait_s = None, _BETWEEN_S, None, 0.0
         told = {"place": place, "limits": asdict(setting.limits), "ends_s": setting.ends_s}
         with _Process([*command, "--serve", json.dumps(told)], log) as process:
-            while True:
-                wait_s = min(limit_s, setting.left_s + _GRACE_S) if begun is not None else limit_s
-                said = process.hear(max(1.0, wait_s))
+            while not alike.enough:
+                wait_s = max(1.0, min(limit_s, setting.left_s + _GRACE_S)) if begun is not None else limit_s
+                said = process.hear(wait_s)
                 if said is None or said["kind"] in ("ended", "gone"):
                     break
                 result = Result(**said["result"])
@@ -106,19 +105,35 @@ def results(command: Sequence[str], names: Sequence[str], setting: Setting, log:
                 setting.limits = Limits(**said["limits"])
                 setting.steps |= {(name, slots, precision): s for name, slots, precision, s in said["steps"]}
                 yield result
-                alike = 0 if not said["failed"] else alike + 1 if result.reason == words else 1
-                words = result.reason if said["failed"] else None
-                if alike == _ALIKE:
-                    break
+                alike.note(result.reason if said["failed"] else None)
         if said is not None and said["kind"] == "ended":
             return
         reason = f"stopped after {wait_s:.0f} s" if said is None else said.get("why", "its process ended")
         if begun is not None:
             yield replace(begun, reason=reason)
-        elif said is None or (said["kind"] == "gone" and said["code"] != _UNUSABLE) or alike == _ALIKE:
-            why = f"the last {_ALIKE} rows failed alike" if alike == _ALIKE else reason
+            alike.note(reason, times=2)
+        lost = begun is None and (said is None or (said["kind"] == "gone" and said["code"] != _UNUSABLE))
+        if lost or alike.enough:
+            why = "the rows before failed alike" if alike.enough else reason
             yield Result.of(names[place[0]], Row(what="the rest of this part", unit="", measure=None), None, why)
-            place, alike, words = (place[0] + 1, 0), 0, None
+            place, alike = (place[0] + 1, 0), _Alike()
+
+
+class _Alike:
+    """How many rows one after the other failed in the same words: enough of them end their part."""
+
+    def __init__(self) -> None:
+        self._words: str | None = None
+        self._count = 0
+
+    def note(self, words: str | None, times: int = 1) -> None:
+        """A row failed in these words, or did not; one that took its process with it, which costs more, counts twice."""
+        self._count = 0 if words is None else times + (self._count if words == self._words else 0)
+        self._words = words
+
+    @property
+    def enough(self) -> bool:
+        return self._count >= _ALIKE
 
 
 class _Process:

@@ -58,7 +58,8 @@ def learn(setting):
 
 PARTS = {{
     "many": rows(fine, fail, fine, die, spoil, fine, lambda: time.sleep(60), fine),
-    "learn": learn, "broken": broken, "alike": rows(*6 * [fail]), "end": rows(fine),
+    "learn": learn, "broken": broken, "alike": rows(*6 * [fail]), "dead": rows(*4 * [die]),
+    "end": rows(fine),
 }}
 told = json.loads(sys.argv[-1])
 setting = Setting(device=None, smoke=False, limits=Limits(**told["limits"]), ends_s=told["ends_s"])
@@ -82,7 +83,7 @@ def test_every_row_is_told_of_whatever_happens(bench: Any, tmp_path: Path) -> No
     setting = bench.report.Setting(
         device=None, smoke=False, limits=replace(bench.report.PUBLISHED["H200"]), ends_s=time.monotonic() + 600
     )
-    names = ["many", "learn", "broken", "alike", "end"]
+    names = ["many", "learn", "broken", "alike", "dead", "end"]
     found = list(bench.rows.results([sys.executable, str(program)], names, setting, log))
     told = [(each.part, each.what, each.value if each.reason is None else each.reason) for each in found]
     assert told == [
@@ -98,7 +99,9 @@ def test_every_row_is_told_of_whatever_happens(bench: Any, tmp_path: Path) -> No
         ("broken", "row 0", 2.0),
         ("broken", "the rest of this part", "its process ended with 1: KeyError: 'before a row'"),
         *(("alike", f"row {index}", "ValueError: no") for index in range(4)),
-        ("alike", "the rest of this part", "the last 4 rows failed alike"),
+        ("alike", "the rest of this part", "the rows before failed alike"),
+        *(("dead", f"row {index}", "its process ended with -9: the last words") for index in range(2)),
+        ("dead", "the rest of this part", "the rows before failed alike"),
         ("end", "row 0", 2.0),
     ]
     assert found[0].share == 0.5
