@@ -56,8 +56,8 @@ _COMPILING_S = 180
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", default=",".join(name for name in PARTS if name != "tune"), metavar="LIST",
-                        help=f"of {', '.join(PARTS)} (default: all but tune)")  # fmt: skip
+    parser.add_argument("--parts", metavar="LIST",
+                        help=f"of {', '.join(PARTS)} (default: all but tune; with --smoke all)")  # fmt: skip
     parser.add_argument("--only", metavar="PATTERN", help="lines that have this in them (a regular expression)")
     parser.add_argument("--engine", choices=KERNELS, default="fused", help="that writes whole songs (default fused)")
     parser.add_argument("--minutes", type=float, default=9.0, help="that it may take (default 9)")
@@ -66,11 +66,12 @@ def main() -> int:
                         help="keep the limits of this card for jukebox generate --estimate")  # fmt: skip
     parser.add_argument("--expect", action="store_true", help="measure nothing; list what a --card is expected to do")
     parser.add_argument("--card", choices=tuple(PUBLISHED),
-                        help="whose published limits stand in for what is not measured (default: this, or H200)")  # fmt: skip
+                        help="whose published limits stand in for those not measured (default: this, or H200)")  # fmt: skip
     parser.add_argument("--name", default="gpu", help="of the files with results (default gpu)")
     parser.add_argument("--serve", metavar="PLACE", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    names = arguments.parts.split(",")
+    usual = [name for name in PARTS if name != "tune" or arguments.smoke]
+    names = arguments.parts.split(",") if arguments.parts else usual
     unknown = sorted(set(names) - set(PARTS))
     if unknown:
         sys.exit(f"There is no part {', '.join(unknown)}; the parts are {', '.join(PARTS)}.")

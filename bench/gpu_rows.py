@@ -127,7 +127,7 @@ class _Alike:
         self._count = 0
 
     def note(self, words: str | None, times: int = 1) -> None:
-        """A row failed in these words, or did not; one that took its process with it, which costs more, counts twice."""
+        """A row failed in these words, or did not; one that took its process along, at a higher cost, is two."""
         self._count = 0 if words is None else times + (self._count if words == self._words else 0)
         self._words = words
 
