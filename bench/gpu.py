@@ -66,7 +66,7 @@ def main() -> int:
                         help="keep the limits of this card for jukebox generate --estimate")  # fmt: skip
     parser.add_argument("--expect", action="store_true", help="measure nothing; list what a --card is expected to do")
     parser.add_argument("--card", choices=tuple(PUBLISHED),
-                        help="whose published limits stand in for those not measured (default: this, or H200)")  # fmt: skip
+                        help="whose published limits stand in for others (default: this, or H200)")  # fmt: skip
     parser.add_argument("--name", default="gpu", help="of the files with results (default gpu)")
     parser.add_argument("--serve", metavar="PLACE", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
