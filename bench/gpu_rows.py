@@ -26,8 +26,9 @@ Part = Callable[[Setting], Iterator[Row]]
 _MARK = "\x1e"  # before what is said to the process that watches, among whatever libraries print
 _UNUSABLE = 3
 
-# Of a row: so many times what it needs, and this; of what lies before and between rows; after the end of all.
-_TIMES, _MORE_S, _BETWEEN_S, _GRACE_S = 3.0, 45.0, 150.0, 15.0
+# Of a row: so many times what it needs, and this; of what lies before and between rows; after the end of all; of a row
+# that an interpreter runs.
+_TIMES, _MORE_S, _BETWEEN_S, _GRACE_S, _INTERPRETED_S = 3.0, 45.0, 150.0, 15.0, 900.0
 _ALIKE = 4
 
 
@@ -64,7 +65,7 @@ def serve(
         for index, row in enumerate(parts[name](setting)):
             if (number, index) < place or (only and not re.search(only, row.what)):
                 continue
-            limit_s = _TIMES * row.needs_s + _MORE_S
+            limit_s = _INTERPRETED_S if setting.smoke else _TIMES * row.needs_s + _MORE_S
             begun = asdict(Result.of(name, row, None, None))
             _say(kind="begins", place=(number, index), limit_s=limit_s, result=begun)
             faulthandler.dump_traceback_later(limit_s - 2)
