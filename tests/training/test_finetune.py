@@ -17,10 +17,10 @@ from jukebox.training import lora
 from jukebox.training.finetune import alphabet_of, freeze, grow, merged_tensors, prior_to_finetune
 from jukebox.training.loop import RunFolder, Trainer
 from jukebox.training.recipe import FinetuneConfig, LoraConfig, VqvaeRecipe
-from jukebox.training.vqvae_task import VqvaeTask
+from jukebox.training.vqvae_task import VqvaeStep, VqvaeTask
 from jukebox.training.workers import ALONE
 from jukebox.vqvae.losses import Bandwidth
-from jukebox.vqvae.vqvae import VQVAE
+from jukebox.vqvae.vqvae import VQVAE, VqvaeOutput
 from tests import mini
 from tests.prior.models import ENCODER, UPSAMPLER, build, codes, conditions
 from tests.training.small import VQVAE_CONFIG, quiet, run_config, vqvae_trainer
@@ -160,6 +160,20 @@ def test_a_frozen_encoder_keeps_its_codes_while_its_decoder_learns(tmp_path: Pat
     kept = {name for name, tensor in task.model.state_dict().items() if torch.equal(tensor, before[name])}
     assert {name for name in before if name.startswith(("encoders.1", "codebooks.1.vectors"))} <= kept
     assert not [name for name in kept if name.startswith(("decoders.1", "encoders.0", "codebooks.0"))]
+
+
+def test_levels_of_which_nothing_learns_are_left_out() -> None:
+    model = VQVAE(VQVAE_CONFIG)
+    freeze(model, FinetuneConfig(model="x", frozen=("encoders.*", "decoders.1.*")), 0)
+    step, sound = VqvaeStep(model), torch.randn(1, 1, 2048)
+    loss, output = step(sound, Bandwidth())
+    assert isinstance(output, VqvaeOutput)
+    assert (step.levels, len(output.levels)) == ((0,), 1)
+    whole = model(sound, Bandwidth())
+    assert torch.equal(output.levels[0].reconstruction, whole.levels[0].reconstruction)
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    both = (torch.autograd.grad(each, learnt, retain_graph=True) for each in (loss, whole.loss))
+    assert all(torch.equal(own, other) for own, other in zip(*both, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,14 @@ class SoundItem(Protocol):
 
 
 class VqvaeStep(nn.Module):
-    """The model with its loss: what is sharded and compiled as a whole."""
+    """The model with its loss: what is sharded and compiled as a whole. A level of which nothing learns is left out."""
 
     def __init__(self, model: VQVAE) -> None:
         super().__init__()
         self.model = model
+        parts = zip(model.encoders, model.codebooks, model.decoders, strict=True)
+        learns = [any(p.requires_grad for part in level for p in part.parameters()) for level in parts]
+        self.levels = tuple(level for level, learning in enumerate(learns) if learning)
 
     def forward(
         self, audio: Audio, bandwidth: Bandwidth | None, recompute: bool = False
@@ -47,7 +50,7 @@ class VqvaeStep(nn.Module):
         if bandwidth is None:
             latents = [self.model.latents(audio, level) for level in range(self.model.config.levels)]
             return latents[0], latents
-        output = self.model(audio, bandwidth, recompute=recompute)
+        output = self.model(audio, bandwidth, levels=self.levels, recompute=recompute)
         return output.loss, output
 
 
@@ -63,7 +66,9 @@ class VqvaeTask:
 
     def __init__(self, model: VQVAE, recipe: VqvaeRecipe, bandwidth: Bandwidth, device: torch.device) -> None:
         self.model, self.recipe, self.bandwidth, self.device = model.train(), recipe, bandwidth, device
-        self.module: nn.Module = VqvaeStep(self.model)
+        step = VqvaeStep(self.model)
+        self.module: nn.Module = step
+        self.levels = step.levels
         learns = model.config.quantise and model.config.codebook.learning == "ema"
         # Where the encoder is frozen its codes shall stay what they are: a decoder alone goes on for the same tokens.
         self._learns = [learns and any(p.requires_grad for p in part.parameters()) for part in model.encoders]
@@ -100,13 +105,13 @@ class VqvaeTask:
                 shared_codebook.start(codebook, all_rows, config, generator, workers)
 
     def loss(self, items: Sequence[SoundItem], first: int, *, training: bool) -> Loss:
-        """The losses of all levels together; `first` is not needed, nothing is drawn."""
+        """The losses of all levels that learn together; `first` is not needed, nothing is drawn."""
         audio = self._audio(items)
         self.samples = audio.shape[-1]
         total, output = self.module(audio, self.bandwidth, self.recipe.run.recompute and training)
         assert isinstance(output, VqvaeOutput)
         metrics: dict[str, Tensor] = {}
-        for level, found in enumerate(output.levels):
+        for level, found in zip(self.levels, output.levels, strict=True):
             for name in ("waveform_loss", "spectral_loss", "multispectral_loss", "commit_loss"):
                 metrics[f"level_{level}/{name}"] = getattr(found, name).detach()
             if training and self._learns[level] and found.codes is not None:
@@ -159,12 +164,12 @@ class VqvaeTask:
 
     @torch.no_grad()
     def sounds(self, items: Sequence[SoundItem]) -> list[Sound]:
-        """The first window, and what each level makes of it."""
+        """The first window, and what each level that learns makes of it."""
         audio, rate = self._audio(items[:1]), self.model.config.sample_rate
         _, output = self.module(audio, self.bandwidth)
         assert isinstance(output, VqvaeOutput)
         found = [Sound(name="original", samples=audio[0].mean(0, keepdim=True).cpu(), sample_rate=rate)]
-        for level, part in enumerate(output.levels):
+        for level, part in zip(self.levels, output.levels, strict=True):
             samples = part.reconstruction[0].mean(0, keepdim=True).float().clamp(-1, 1).cpu()
             found.append(Sound(name=f"level_{level}", samples=samples, sample_rate=rate))
         return found

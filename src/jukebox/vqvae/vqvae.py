@@ -1,5 +1,6 @@
 """The VQ-VAE: one encoder, codebook and decoder per level, each fed with the waveform (facts 2)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -69,7 +70,7 @@ class LevelOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class VqvaeOutput:
-    """The total loss and every level's part in it, finest level first."""
+    """The total loss, and the part of each level that was computed, in the order that was asked for."""
 
     loss: Scalar
     levels: tuple[LevelOutput, ...]
@@ -108,23 +109,27 @@ class VQVAE(nn.Module):
         """The codebook of one level."""
         return cast(Codebook, self.codebooks[level]).vectors
 
-    def forward(self, audio: Audio, bandwidth: Bandwidth, *, recompute: bool = False) -> VqvaeOutput:
-        """Reconstructions and losses of every level.
+    def forward(
+        self, audio: Audio, bandwidth: Bandwidth, *, levels: Sequence[int] | None = None, recompute: bool = False
+    ) -> VqvaeOutput:
+        """Reconstructions and losses of some levels.
 
         Args:
             audio: of a length that is a multiple of the coarsest hop, so that each level gives the whole of it back.
             bandwidth: of the training data.
+            levels: which ones; None for all, finest first.
             recompute: keep only the inputs of residual blocks and compute these again for the gradient: less memory,
                 a third more time.
         """
-        levels = tuple(self._level(audio, bandwidth, level, recompute) for level in range(self.config.levels))
+        chosen = range(self.config.levels) if levels is None else levels
+        outputs = tuple(self._level(audio, bandwidth, level, recompute) for level in chosen)
         weights, total = self.config.loss, torch.zeros((), device=audio.device)
-        for output in levels:
+        for output in outputs:
             total = total + output.waveform_loss + weights.commit * output.commit_loss
             total = total + weights.spectral * output.spectral_loss
             total = total + weights.multispectral * output.multispectral_loss
             total = total + weights.codebook * output.codebook_loss
-        return VqvaeOutput(loss=total, levels=levels)
+        return VqvaeOutput(loss=total, levels=outputs)
 
     def _level(self, audio: Audio, bandwidth: Bandwidth, level: int, recompute: bool) -> LevelOutput:
         latents = self.latents(audio, level, recompute)
