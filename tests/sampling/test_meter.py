@@ -9,6 +9,7 @@ import torch
 from jukebox.config import PriorConfig
 from jukebox.pipeline import Jukebox
 from jukebox.prior.conditions import Conditions
+from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window
 from jukebox.sampling.events import Progress
 from jukebox.sampling.generate import windows_at_once
@@ -42,6 +43,10 @@ class Steady:
     def __init__(self, config: PriorConfig, slots: int, clock: Clock) -> None:
         self.config, self.slots, self._clock = config, slots, clock
         self._numbers, self._taken = step_numbers(config), set[int]()
+
+    @property
+    def prior(self) -> Prior:
+        raise NotImplementedError("it has no weights")
 
     def begin(self, slot: int, window: Window) -> None:
         self._taken.add(slot)
