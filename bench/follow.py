@@ -6,13 +6,14 @@ characters a second. Only the top level is written. Of every song is measured, b
 
 - how many characters the lyrics of a window are from those around what is sung in its middle;
 - the words that are sung (for `SUNG_S` at least), and the share of those between the first and the last of them;
-- with `--listen`, the words of these that a recogniser chooses among ten (as `bench/words.py` does, among the words of the
-  text): it knows nothing of the head but the times.
+- with `--listen`, the words of these that a recogniser chooses among ten (as in `bench/words.py`, but words of the text):
+  it knows nothing of the head but the times.
 
     python bench/follow.py WORK --listen          # WORK keeps the sessions: killed, it goes on
 """
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, centres_name
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # recipes lie beside bench and are not installed
+from recipes.songbook.check.listen import HEARING_RATE, Listener, vocabulary
 
 SUNG_S = 0.1
 TEXT = """\
@@ -96,16 +98,14 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--artists", nargs="+", default=["Sally Alto", "Kevin Bass"])
     parser.add_argument("--genre", default="hymn")
-    parser.add_argument("--rates", type=float, nargs="+", default=[24.0, 6.0], help="characters a second")
-    parser.add_argument("--seconds", type=float, default=32.0)
+    parser.add_argument("--rates", type=float, nargs="+", default=[12.0, 6.0], help="characters a second")
+    parser.add_argument("--seconds", type=float, default=36.0)
     parser.add_argument("--takes", type=int, default=3, help="of each artist")
     parser.add_argument("--listen", action="store_true")
     arguments = parser.parse_args()
     jukebox, results = load(arguments.model), {}
     listener = others = None
     if arguments.listen:
-        from recipes.songbook.check.listen import HEARING_RATE, Listener, vocabulary
-
         listener = Listener()
         others = vocabulary([{"lyrics_words": [(0, 0, word) for word in TEXT.split()]}], listener)
     print("| characters a second | words | windows off by | words sung | without a gap | of ten chosen |")
@@ -141,10 +141,10 @@ def main() -> None:
                 shares.append(sum(heard) / (ends[-1] - ends[0] + 1))
                 if listener is not None and others is not None:
                     sound = read(folder / f"{name}.flac", sample_rate=jukebox.model.grid.sample_rate).mean(0)
-                    entry = {
-                        "lyrics_lines": [(0.0, arguments.seconds, "")],
-                        "lyrics_words": [(w["start_s"], w["end_s"], w["text"]) for w, h in zip(words, heard, strict=True) if h],
-                    }
+                    timed = [
+                        (each["start_s"], each["end_s"], each["text"]) for each in itertools.compress(words, heard)
+                    ]
+                    entry = {"lyrics_lines": [(0.0, arguments.seconds, "")], "lyrics_words": timed}
                     sound = soxr.resample(sound.double().numpy(), jukebox.model.grid.sample_rate, HEARING_RATE)
                     found = listener.hear(sound, entry, others, 0)
                     right, asked = right + found.right, asked + found.asked
@@ -153,7 +153,8 @@ def main() -> None:
             results[folder.name] = row
             print(
                 f"| {rate:g} | {'followed' if follow else 'evenly spread'} | {row['off_mean']:.0f} (one in ten over "
-                f"{row['off_90']:.0f}) | {row['sung']:.1f} ±{row['sung_error']:.1f} | {row['gapless']:.2f} | {right} of {asked} |",
+                f"{row['off_90']:.0f}) | {row['sung']:.1f} ±{row['sung_error']:.1f} | {row['gapless']:.2f} "
+                f"| {right} of {asked} |",
                 flush=True,
             )
     print(json.dumps(results))

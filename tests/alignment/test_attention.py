@@ -61,9 +61,7 @@ def test_windows_that_follow_show_what_the_one_before_has_come_to() -> None:
     assert np.array_equal(found, expected)
     assert not np.array_equal(found, align(prior, codes, tokens, span, starts))
     few = song(32)
-    assert np.array_equal(
-        align(prior, codes, few, span, starts, follow=True), align(prior, codes, few, span, starts)
-    )
+    assert np.array_equal(align(prior, codes, few, span, starts, follow=True), align(prior, codes, few, span, starts))
 
 
 def test_a_session_has_its_lyrics_and_they_are_made_again(tmp_path: Path) -> None:

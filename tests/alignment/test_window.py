@@ -21,8 +21,8 @@ def heard(path: list[int], noise: float = 0.0) -> HeardWindow:
 
 
 def middle(window: HeardWindow, code: int) -> int:
-    """The middle of a window that lies around a code of it."""
-    offset = 2000 + HOP * code - 320
+    """The character in the middle of a window that lies around the middle of a code of it."""
+    offset = 2000 + HOP * code + HOP // 2 - 320
     return window.middle_of(SongSpan(total_length_samples=TOTAL, offset_samples=offset, window_length_samples=640))
 
 
@@ -37,7 +37,7 @@ def test_later_than_that_what_is_left_is_spread_over_what_is_left() -> None:
     """From the last code that is counted on: 60 of 64. A window far ahead still shows what comes next."""
     window = heard([code // 4 for code in range(CODES)])
     last, last_sample = FIRST + 59 // 4, 2000 + HOP * 59.5
-    expected = last + (CHARACTERS - last) * (2000 + HOP * 100 - last_sample) / (TOTAL - last_sample)
+    expected = last + (CHARACTERS - last) * HOP * (100 - 59) / (TOTAL - last_sample)
     assert middle(window, 100) == int(expected)
     assert middle(window, 9000) == last + SHOWN // 2
 

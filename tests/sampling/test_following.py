@@ -9,6 +9,7 @@ import torch
 
 from jukebox import presets
 from jukebox.alignment.window import hear
+from jukebox.checkpoints.codes import load_codes
 from jukebox.engines import EngineSettings
 from jukebox.errors import ConfigError, JukeboxError, LabelError
 from jukebox.labels.labels import Blend, Labels
@@ -53,16 +54,22 @@ def jukebox(loud: None) -> Jukebox:
 
 
 @pytest.fixture(scope="module")
-def followed(jukebox: Jukebox) -> list[int]:
-    return top(jukebox.generate_all(FOLLOWED))[0]
+def session(jukebox: Jukebox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("followed") / "song"
+    list(jukebox.write_session(folder, FOLLOWED))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def followed(session: Path) -> list[int]:
+    return load_codes(session / "song.codes").codes[2].tolist()
 
 
 def test_a_window_is_told_what_is_around_the_place_that_was_heard(
-    jukebox: Jukebox, followed: list[int], tmp_path: Path
+    jukebox: Jukebox, followed: list[int], session: Path
 ) -> None:
     """By hand: the window before, with the lyrics that it was shown."""
-    list(jukebox.write_session(tmp_path / "song", FOLLOWED))
-    kept = load_tensors(tmp_path / "song" / "codes" / "level_2.safetensors", print)
+    kept = load_tensors(session / "codes" / "level_2.safetensors", print)
     assert kept is not None
     plan = jukebox.plan(FOLLOWED)
     item, chain, prior = plan.items[0], plan.levels[0].chains[0][0], jukebox.engine(2, 1).prior
@@ -135,9 +142,8 @@ def test_every_engine_follows_with_guidance_and_blends() -> None:
     assert found[0] == found[1] == found[2]
 
 
-def test_a_longer_song_hears_what_it_begins_with(jukebox: Jukebox, followed: list[int], tmp_path: Path) -> None:
-    list(jukebox.write_session(tmp_path / "song", FOLLOWED))
-    given = Given(source=str(tmp_path / "song"))
+def test_a_longer_song_hears_what_it_begins_with(jukebox: Jukebox, followed: list[int], session: Path) -> None:
+    given = Given(source=str(session))
     longer = replace(FOLLOWED, given=given, seconds=0.12)
     plan = jukebox.plan(longer)
     assert plan.levels[0].chains[0][0].windows[0].start > 8  # windows before it are only heard
@@ -185,9 +191,7 @@ def refused(jukebox: Jukebox, folder: Path, request: SongRequest, kind: type[Juk
 
 def test_what_cannot_be_followed_is_one_sentence(jukebox: Jukebox, headless: Jukebox, tmp_path: Path) -> None:
     sentence = refused(headless, tmp_path / "a", FOLLOWED, ConfigError)
-    assert sentence == (
-        "follow_lyrics needs a model that shows what is sung, and tiny-random has no alignment head: leave it out."
-    )
+    assert sentence == "follow_lyrics needs an alignment head, and tiny-random has none: leave it out."
     silent = replace(FOLLOWED, songs=(SONG, Labels()))
     sentence = refused(jukebox, tmp_path / "b", silent, LabelError)
     assert sentence == "follow_lyrics is asked for, but song 2 has no lyrics: give some, or leave it out."

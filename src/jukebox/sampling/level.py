@@ -115,7 +115,8 @@ class LevelWork:
     def save(self) -> None:
         """Save the codes so far, where that has not been done."""
         if self._session is not None and self._unsaved:
-            centres = {name: self._followed[each].centres for name, each in self.strands.items() if each in self._followed}
+            followed = {name: self._followed.get(strand) for name, strand in self.strands.items()}
+            centres = {name: lyrics.centres for name, lyrics in followed.items() if lyrics is not None}
             self._session.save_level(self.plan, self.strands, centres)
             self._unsaved = False
 

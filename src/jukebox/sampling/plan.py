@@ -157,9 +157,7 @@ def _can_follow(tokens: SongTokens, model: SongModel, song: int, notes: list[str
     """Whether there is a choice of what a window of the top level is shown; refuses what cannot be heard."""
     lyrics = model.level(model.top).config.lyrics
     if lyrics is None or lyrics.alignment_head is None:
-        raise ConfigError(
-            f"follow_lyrics needs a model that shows what is sung, and {model.name} has no alignment head: leave it out."
-        )
+        raise ConfigError(f"follow_lyrics needs an alignment head, and {model.name} has none: leave it out.")
     model.level(model.top).config.alignment_head()
     if not tokens.lyric_tokens:
         raise LabelError(f"follow_lyrics is asked for, but song {song + 1} has no lyrics: give some, or leave it out.")

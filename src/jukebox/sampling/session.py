@@ -162,9 +162,7 @@ class Session:
         starts = json.loads(found[1]["starts_s"])
         return [Beginning(codes=each, start_s=start) for each, start in zip(codes, starts, strict=True)]
 
-    def save_level(
-        self, plan: LevelPlan, strands: Mapping[str, Strand], centres: Mapping[str, Sequence[int]]
-    ) -> None:
+    def save_level(self, plan: LevelPlan, strands: Mapping[str, Strand], centres: Mapping[str, Sequence[int]]) -> None:
         """Save the codes of a level so far, raw, by the names of their strands; and where their lyrics were followed,
         the characters that windows were shown the surroundings of, by `centres_name`."""
         began_s = time.monotonic()
