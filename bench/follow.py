@@ -6,8 +6,8 @@ characters a second. Only the top level is written. Of every song is measured, b
 
 - how many characters the lyrics of a window are from those around what is sung in its middle;
 - the words that are sung (for `SUNG_S` at least), and the share of those between the first and the last of them;
-- with `--listen`, the words of these that a recogniser chooses among ten (as in `bench/words.py`, but words of the text):
-  it knows nothing of the head but the times.
+- with `--listen`, the words of these that a recogniser chooses among ten (`bench/words.py`, but words of the text); it
+  knows nothing of the head but the times.
 
     python bench/follow.py WORK --listen          # WORK keeps the sessions: killed, it goes on
 """
