@@ -10,12 +10,16 @@ characters a second. Only the top level is written. Of every song is measured, b
   knows nothing of the head but the times.
 
     python bench/follow.py WORK --listen          # WORK keeps the sessions: killed, it goes on
+    python bench/follow.py WORK --cost            # processor time of one short song with and without, in turn
 """
 
 import argparse
+import dataclasses
 import itertools
 import json
+import statistics
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # recipes lie besi
 from recipes.songbook.check.listen import HEARING_RATE, Listener, vocabulary
 
 SUNG_S = 0.1
+COST_S = 12.0
 TEXT = """\
 Slow is the river,
 deep is the sea,
@@ -86,6 +91,17 @@ def shown_off(jukebox: Jukebox, folder: Path, request: SongRequest, sung: dict[s
     return found
 
 
+def cost(jukebox: Jukebox, request: SongRequest) -> dict[str, float]:
+    """Seconds of the processor for the top level of one song: medians of three, in turn."""
+    spent: dict[str, list[float]] = {"even": [], "followed": []}
+    jukebox.generate_all(dataclasses.replace(request, seconds=1.0))
+    for name in 3 * list(spent):
+        began_s = time.process_time()
+        jukebox.generate_all(dataclasses.replace(request, follow_lyrics=name == "followed"))
+        spent[name].append(time.process_time() - began_s)
+    return {name: statistics.median(each) for name, each in spent.items()}
+
+
 def first_heard(sung: dict, text: str) -> int:
     """The place in the text of the first character that is sung."""
     said = "".join(each["text"] for each in sung["characters"])
@@ -102,8 +118,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=36.0)
     parser.add_argument("--takes", type=int, default=3, help="of each artist")
     parser.add_argument("--listen", action="store_true")
+    parser.add_argument("--cost", action="store_true")
     arguments = parser.parse_args()
     jukebox, results = load(arguments.model), {}
+    if arguments.cost:
+        labels = labels_of(arguments.rates[0], arguments.artists[0], arguments.genre)
+        lowest, levels = jukebox.model.top, jukebox.model.usual.levels
+        request = jukebox.request(labels, seconds=COST_S, lowest_level=lowest, levels=levels)
+        print(json.dumps(cost(jukebox, request)))
+        return
     listener = others = None
     if arguments.listen:
         listener = Listener()
@@ -113,7 +136,7 @@ def main() -> None:
     for rate in arguments.rates:
         for follow in (False, True):
             request = SongRequest(
-                model=arguments.model,
+                model=jukebox.model.name,
                 songs=tuple(labels_of(rate, artist, arguments.genre) for artist in arguments.artists),
                 seconds=arguments.seconds,
                 takes=arguments.takes,
