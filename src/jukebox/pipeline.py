@@ -31,6 +31,7 @@ from jukebox.sampling.plan import SongPlan, hop_tokens, plan_song
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import Session, is_session
 from jukebox.sampling.shared import SharedEngine
+from jukebox.sampling.windows import window_starts
 from jukebox.song import Song
 
 USUAL = EngineSettings()
@@ -296,12 +297,14 @@ class Jukebox:
         hop = hop_tokens(request, self.model, top)
         prior, found = self.reader(top), {}
         for item, tokens in items:
+            codes = finished.codes[item.name][top]
             weights = align(
                 prior,
-                finished.codes[item.name][top],
+                codes,
                 tokens,
                 lambda start, item=item: item.span(grid, top, start, context),
-                hop,
+                window_starts(len(codes), context, hop),
+                follow=request.follow_lyrics,
             )
             text = alphabet.decode(tokens.lyric_tokens)
             found[item.name] = sung_lyrics(text, weights, grid.tokens_per_second(top))

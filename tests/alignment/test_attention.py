@@ -1,13 +1,16 @@
 """A song's lyrics are aligned by its model, the same every time, and written into its folder."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from jukebox import presets
 from jukebox.alignment.attention import align
+from jukebox.alignment.window import hear
 from jukebox.errors import ConfigError
 from jukebox.labels.labels import Labels, SongTokens
 from jukebox.labels.timing import SongSpan
@@ -33,13 +36,32 @@ def span(start: int) -> SongSpan:
 
 def test_without_lyrics_there_is_nothing_to_align() -> None:
     prior = new_prior(models.SHORT[2], torch.Generator().manual_seed(0)).eval()
-    assert align(prior, torch.arange(20), song(0), span, 4).shape == (20, 0)
+    assert align(prior, torch.arange(20), song(0), span, (0, 4)).shape == (20, 0)
 
 
 def test_a_prior_without_an_alignment_head_is_refused() -> None:
     prior = new_prior(models.SHORT[1], torch.Generator().manual_seed(0)).eval()
     with pytest.raises(ConfigError, match="no alignment head"):
-        align(prior, torch.arange(20), song(0), span, 4)
+        align(prior, torch.arange(20), song(0), span, (0, 4))
+
+
+def test_windows_that_follow_show_what_the_one_before_has_come_to() -> None:
+    """By hand, of a text that is longer than a window; a text that fits is read as ever."""
+    prior = new_prior(models.SHORT[2], torch.Generator().manual_seed(0)).eval()
+    codes, starts = torch.arange(20), (0, 4, 8, 12)
+    tokens = replace(song(0), lyric_tokens=tuple(index % 70 + 1 for index in range(400)))
+    found = align(prior, codes, tokens, span, starts, follow=True)
+    told, expected = tokens, np.zeros_like(found)
+    for start, after in zip(starts, (4, 8, 12, 0), strict=True):
+        heard = hear(prior, codes[start : start + 8], told, span(start))
+        for code, row in enumerate(heard.weights, start):
+            new = heard.shown[(expected[code, heard.shown] == 0) & (row > 0)]
+            expected[code, new] = row[new - heard.shown[0]]
+        told = tokens.around(heard.middle_of(span(after))) if after else told
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, align(prior, codes, tokens, span, starts))
+    few = song(32)
+    assert np.array_equal(align(prior, codes, few, span, starts, follow=True), align(prior, codes, few, span, starts))
 
 
 def test_a_session_has_its_lyrics_and_they_are_made_again(tmp_path: Path) -> None:

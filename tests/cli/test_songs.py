@@ -36,7 +36,8 @@ def test_a_song_its_repetition_its_upsampling_and_more_of_it(
     lyrics = tmp_path / "words.txt"
     lyrics.write_text("la la", encoding="utf-8")
     words = ["generate", *MODEL, "--artist", "nobody", "--genre", "waltz", "--lyrics", f"@{lyrics}", "-o", str(song)]
-    assert main([*words, "--lowest-level", "1", "--temperature", "2=0.9,1=0.95", "--format", "wav"]) == 0
+    words += ["--follow-lyrics", "--temperature", "2=0.9,1=0.95"]
+    assert main([*words, "--lowest-level", "1", "--format", "wav"]) == 0
     assert probe(song / "song.wav").samples == 17 * 128
     assert read(song / "song.wav").abs().max() > 0.01
     tags = read_tags(song / "song.wav")
@@ -56,7 +57,10 @@ def test_a_song_its_repetition_its_upsampling_and_more_of_it(
     assert codes[2].tolist() == given[2][6:13].tolist()
     assert len(codes[1]) == 28
 
-    assert main(["continue", str(song), "--seconds", "0.07", "-o", str(longer), "--levels", "2"]) == 0
+    longest = ["--seconds", "0.07", "-o", str(longer), "--levels", "2", "--no-follow-lyrics"]
+    assert main(["continue", str(song), *longest]) == 0
+    followed = {folder: SongRequest.read(folder / "request.yaml").follow_lyrics for folder in (song, finer, longer)}
+    assert followed == {song: True, finer: True, longer: False}
     codes = load_codes(longer / "song.codes").codes
     assert codes[2][:17].tolist() == given[2].tolist()
     assert (len(codes[2]), len(codes[1])) == (24, 96)
@@ -136,6 +140,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--one-window is '7'; give levels from 0 to 2" in refused(capsys, *generate, "--one-window", "7")
     assert "top_k is 0" in refused(capsys, *generate, "--top-k", "0")
     assert "was not trained with hidden conditions" in refused(capsys, *generate, "--guidance", "2=2")
+    assert "song 1 has no lyrics: give some" in refused(capsys, *generate, "--artist", "nobody", "--follow-lyrics")
     assert "--slots is 0" in refused(capsys, *generate, "--slots", "0")
     assert "--threads is 0" in refused(capsys, *generate, "--threads", "0")
     assert "cannot be used" in refused(capsys, *generate, "--device", "nonsense")

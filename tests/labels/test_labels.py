@@ -1,9 +1,10 @@
 import math
+from dataclasses import replace
 
 import pytest
 
 from jukebox.errors import ConfigError, LabelError
-from jukebox.labels.labels import Blend, LabelEncoder, Labels, LabelTokens, NameShare
+from jukebox.labels.labels import Blend, LabelEncoder, Labels, LabelTokens, NameShare, SongTokens
 from jukebox.labels.text import V2_ALPHABET, LyricAlphabet
 from jukebox.labels.timing import SongSpan
 from jukebox.labels.vocabulary import NameList, Vocabulary
@@ -32,6 +33,17 @@ def test_a_model_without_lyrics_gets_none() -> None:
     song = encoder.song(Labels(lyrics="la la"))
     assert len(song.lyric_tokens) == 5
     assert song.window(SPAN).packed() == (600, 200, 200, 0, 0, -1, -1, -1, -1)
+
+
+def test_lyrics_around_a_character_are_the_same_wherever_the_window_is() -> None:
+    tokens = SongTokens(artist_id=0, genre_ids=(0,), lyric_tokens=tuple(range(1, 101)), lyric_window=10)
+    spans = [SongSpan(total_length_samples=1000, offset_samples=at, window_length_samples=50) for at in (0, 300, 900)]
+    for character, first in ((0, 0), (5, 0), (50, 45), (99, 90), (100, 90)):
+        for span in spans:
+            assert tokens.around(character).lyric_indices(span, "float32") == tuple(range(first, first + 10))
+    assert tokens.can_be_followed
+    assert not tokens.around(3).can_be_followed
+    assert not replace(tokens, lyric_window=100).can_be_followed
 
 
 def test_unknown_names_are_refused_or_zero() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from jukebox.alignment.attention import align, window_attention
+from jukebox.alignment.attention import align
+from jukebox.alignment.window import window_attention
 from jukebox.labels.labels import SongTokens
 from jukebox.labels.text import V2_ALPHABET, V3_ALPHABET
 from jukebox.labels.timing import SongSpan
@@ -62,5 +63,5 @@ def run(case: Path) -> Iterator[Check]:
         first = torch.from_numpy(window_attention(prior, io["z"][item][:context], tokens.window(spans[0], "float32")))
         expected = io["attn_weights.start_0"][item, recorded["alignment_head"]]
         yield close(f"attn_weights.start_0.{item}", first, expected, absolute=ATTENTION)
-        found = torch.from_numpy(align(prior, io["z"][item], tokens, spans.__getitem__, hop))
+        found = torch.from_numpy(align(prior, io["z"][item], tokens, spans.__getitem__, starts))
         yield close(f"alignment.{item}", found, io[f"alignment.{item}"], absolute=ATTENTION)

@@ -32,7 +32,7 @@ from jukebox.sampling.processor import ProcessorEngine
 from jukebox.sampling.reference import ReferenceEngine
 from jukebox.sampling.stepper import PlainStepper
 from jukebox.sampling.token import SamplingConfig
-from jukebox.sampling.windows import LevelWindows, plan_chains
+from jukebox.sampling.windows import LevelWindows, plan_chains, window_starts
 from tests.parity.alignment import ATTENTION
 from tests.parity.report import Check, close, equal, equal_integers
 
@@ -205,12 +205,13 @@ class Stack:
         context = known.config.codes_context
         for index, item in enumerate(plan.items):
             if (name := f"{mode}.alignment.{index}") in self.io:
+                written = codes[item.name][top]
                 found = align(
                     self.priors[top],
-                    codes[item.name][top],
+                    written,
                     item.tokens[top],
                     lambda start, item=item: item.span(self.model.grid, top, start, context),
-                    int(known.hop_fraction * context),
+                    window_starts(len(written), context, int(known.hop_fraction * context)),
                 )
                 yield close(name, torch.from_numpy(found), self.io[name], absolute=ATTENTION)
 

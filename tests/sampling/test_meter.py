@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from jukebox.config import PriorConfig
+from jukebox.nn.unallocated import unallocated
 from jukebox.pipeline import Jukebox
 from jukebox.prior.conditions import Conditions
+from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window
 from jukebox.sampling.events import Progress
 from jukebox.sampling.generate import windows_at_once
@@ -41,6 +43,8 @@ class Steady:
 
     def __init__(self, config: PriorConfig, slots: int, clock: Clock) -> None:
         self.config, self.slots, self._clock = config, slots, clock
+        with unallocated():
+            self.prior = Prior(config)
         self._numbers, self._taken = step_numbers(config), set[int]()
 
     def begin(self, slot: int, window: Window) -> None:

@@ -274,6 +274,7 @@ def test_a_form_is_told_what_a_model_knows(client: TestClient) -> None:
     model = client.get("/api/model", params={"model": "tiny-random"}).json()
     assert [level["level"] for level in model["levels"]] == [2, 1, 0]
     assert model["sings"]
+    assert model["follows"]
     assert client.get("/api/names/artists", params={"model": "tiny-random", "text": "body"}).json()
     assert client.get("/api/names/voices", params={"model": "tiny-random"}).status_code == 400
     assert client.get("/api/model", params={"model": "/etc"}).status_code == 400

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jukebox.cli.recording import parse_levels
 from jukebox.cli.songs import (
+    add_following_option,
     add_sampling_options,
     add_source_options,
     add_work_options,
@@ -26,6 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--seconds", type=float, metavar="S", help="length of a longer song; needs --output")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the longer song's folder")
     add_source_options(parser, "keep only these levels, as in 2; finer ones are written anew")
+    add_following_option(parser)
     add_sampling_options(parser)
     add_work_options(parser)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jukebox import presets
 from jukebox.cli.label_options import add_label_options, with_labels
 from jukebox.cli.songs import (
+    add_following_option,
     add_sampling_options,
     add_work_options,
     check_folder,
@@ -33,6 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--prime-start", type=float, metavar="S", help="its part from this second on")
     parser.add_argument("--prime-duration", type=float, metavar="S", help="so many seconds of it (default: all)")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the session's folder (default: a new one)")
+    add_following_option(parser)
     add_sampling_options(parser)
     add_work_options(parser)
 

@@ -18,6 +18,7 @@ from jukebox import presets
 from jukebox.cli.label_options import add_label_options, with_labels
 from jukebox.cli.recording import parse_levels
 from jukebox.cli.songs import (
+    add_following_option,
     add_sampling_options,
     add_work_options,
     check_folder,
@@ -50,6 +51,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--model", help="the model (default: that of the first part's session, or mini)")
     add_label_options(parser, "that of the first part")
+    add_following_option(parser)
     add_sampling_options(parser)
     add_work_options(parser)
 

@@ -84,6 +84,16 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--estimate", action="store_true", help="say what it would take, and stop")
 
 
+def add_following_option(parser: argparse.ArgumentParser) -> None:
+    """Whether lyrics follow what is sung; for commands that write the top level."""
+    parser.add_argument(
+        "--follow-lyrics",
+        action=argparse.BooleanOptionalAction,
+        help="show every window the words around what is heard to be sung, not those that would be there if all were "
+        "spread evenly over the song; for models with an alignment head (default: as the song was begun, or no)",
+    )
+
+
 def add_source_options(parser: argparse.ArgumentParser, levels: str) -> None:
     """Which codes of a session, or of a codes file, a song begins with; `levels` is the help for --levels."""
     parser.add_argument("--levels", metavar="LIST", help=levels)
@@ -118,12 +128,9 @@ def narrowed(there: "SongRequest", name: str | None, session: Path) -> "SongRequ
 
 
 def sampling_fields(arguments: argparse.Namespace, levels: int) -> dict[str, Any]:
-    """The fields of a request that are named by `add_sampling_options`."""
-    fields = {
-        name: getattr(arguments, name)
-        for name in ("seed", "takes", "first_take", "lowest_level", "parallel_windows")
-        if getattr(arguments, name) is not None
-    }
+    """The fields of a request that are named by `add_sampling_options` and `add_following_option`."""
+    names = ("seed", "takes", "first_take", "lowest_level", "parallel_windows", "follow_lyrics")
+    fields = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
     settings = level_settings(arguments, levels)
     return fields | ({"levels": settings} if settings else {})
 

@@ -41,14 +41,16 @@ def run(arguments: argparse.Namespace) -> int:
     said = {name: getattr(arguments, name) for name in ("artist", "genre") if getattr(arguments, name) is not None}
     if is_session(arguments.source):
         there = narrowed(Session(arguments.source).request(), arguments.item, arguments.source)
-        songs, takes, first = there.songs, there.takes, there.first_take
+        songs, takes, first, follow = there.songs, there.takes, there.first_take, there.follow_lyrics
         model, seed = arguments.model or there.model, there.seed
     else:
         model, songs, takes, first, seed = arguments.model or presets.MINI, (Labels(**said),), 1, 0, 0
+        follow = False
     folder, jukebox = check_folder(arguments.output), load_jukebox(model, arguments)
     levels = parse_levels("--levels", arguments.levels, jukebox.model.top + 1) or (jukebox.model.top,)
     given = given_codes(arguments, arguments.source, levels)
-    usual: dict[str, Any] = {"seed": seed, "takes": takes, "first_take": first}
+    # The words were followed in the codes that are there: they are read off so.
+    usual: dict[str, Any] = {"seed": seed, "takes": takes, "first_take": first, "follow_lyrics": follow}
     changes = usual | sampling_fields(arguments, jukebox.model.top + 1)
     request = SongRequest(model=model, songs=songs, given=given, **changes)
     return write(jukebox, folder, request, arguments)

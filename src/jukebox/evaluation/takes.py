@@ -58,7 +58,7 @@ class TakeMeasures:
 
     Args:
         seconds: how long it is, as far as it is written.
-        bits: per code, as it was told.
+        bits: per code, as it was told; where lyrics followed what was sung, as if they were spread evenly.
         sung: of the characters that are due in this time, the share that the alignment head passes, at most 1; where
             lyrics have no times they are due evenly. None where there are none, or no such head.
         variety: different codes in half a second, the mean.
@@ -161,5 +161,7 @@ def _sung(prior: Prior, take: Take, span: Span, length_samples: int) -> float | 
         due = tokens.lyric_times.character_at(end) - tokens.lyric_times.character_at(start)
     if due < 1:
         return None
-    path = monotonic_path(align(prior, take.codes, tokens, span, max(1, prior.config.codes_context // 2)))
+    context = prior.config.codes_context
+    starts = window_starts(len(take.codes), context, max(1, context // 2))
+    path = monotonic_path(align(prior, take.codes, tokens, span, starts, follow=item.follows))
     return min(1.0, float(path[-1] - path[0] + 1) / due)

@@ -163,6 +163,15 @@ class SongTokens:
     lyric_times: LyricTimes | None = None
     blend: tuple[NameShare, ...] = ()
 
+    @property
+    def can_be_followed(self) -> bool:
+        """Whether a window is shown a part of the lyrics, and nobody has said when that is sung."""
+        return self.lyric_times is None and len(self.lyric_tokens) > self.lyric_window
+
+    def around(self, character: int) -> "SongTokens":
+        """The same, of which every window is shown what is around a character: that was heard in its middle."""
+        return replace(self, lyric_times=LyricTimes(samples=(0,), characters=(character,)))
+
     def lyric_indices(self, span: SongSpan, rounding: Rounding = "float64") -> tuple[int, ...]:
         """For each lyric token of the window, which character of `lyric_tokens` it is; -1 for padding."""
         return lyric_indices(len(self.lyric_tokens), self.lyric_window, span, rounding, self.lyric_times)

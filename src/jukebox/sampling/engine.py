@@ -12,6 +12,7 @@ from torch import Tensor
 
 from jukebox.config import PriorConfig
 from jukebox.prior.conditions import Conditions
+from jukebox.prior.prior import Prior
 from jukebox.sampling.token import SamplingConfig
 
 
@@ -58,6 +59,11 @@ class Engine(Protocol):
     @property
     def config(self) -> PriorConfig:
         """The prior that it runs."""
+        ...
+
+    @property
+    def prior(self) -> Prior:
+        """The same with its weights, which can be asked about codes that are written."""
         ...
 
     @property

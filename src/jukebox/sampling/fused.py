@@ -126,6 +126,11 @@ class FusedStepper:
         """The prior that it runs."""
         return self._prior.config
 
+    @property
+    def prior(self) -> Prior:
+        """The same with its weights."""
+        return self._prior
+
     def with_rows(self, rows: int) -> "FusedStepper":
         """The same with so many rows for each window; this one is of no more use."""
         del self._state, self._scratch, self._blocks  # room for the next

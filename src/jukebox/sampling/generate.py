@@ -172,6 +172,7 @@ class _Generation:
     def _writer(self, work: LevelWork) -> LevelWriter:
         level, left = work.plan.level, [strand for strand in work.strands.values() if not strand.done]
         engine = self._engines(level, min(self._slots[level], len(left)))
+        work.begin(engine.prior)
         self._meters[level].begin(work.plan, work.strands.values())
         return LevelWriter(engine, left, self._options.pace, work.ready)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jukebox.config import PriorConfig
 from jukebox.prior.lyrics import TokenLayout
+from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Window
 from jukebox.sampling.stepper import Stepper, Variant
 from jukebox.sampling.table import DRAW
@@ -53,6 +54,11 @@ class GraphEngine:
     def config(self) -> PriorConfig:
         """The prior that it runs."""
         return self._stepper.config
+
+    @property
+    def prior(self) -> Prior:
+        """The same with its weights."""
+        return self._stepper.prior
 
     @property
     def slots(self) -> int:

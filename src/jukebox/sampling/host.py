@@ -73,6 +73,11 @@ class HostEngine(ABC, Generic[Step]):
         return self._prior.config
 
     @property
+    def prior(self) -> Prior:
+        """The same with its weights."""
+        return self._prior
+
+    @property
     def slots(self) -> int:
         """How many windows it can write at once."""
         return self._slots

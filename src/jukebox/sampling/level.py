@@ -10,13 +10,15 @@ from torch import Tensor
 
 from jukebox.labels.labels import SongTokens
 from jukebox.prior.conditions import Conditions, conditions_of
+from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import listened
 from jukebox.sampling.events import Audio, Event, Saved
+from jukebox.sampling.following import FollowedLyrics
 from jukebox.sampling.listening import Listening
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.noise import noise_key
 from jukebox.sampling.plan import Item, LevelPlan
-from jukebox.sampling.session import Session
+from jukebox.sampling.session import Session, centres_name
 from jukebox.sampling.strand import UNWRITTEN, Strand, joined, prefix
 from jukebox.sampling.windows import PlannedWindow
 from jukebox.vqvae.streaming import StreamDecoder
@@ -56,6 +58,8 @@ class LevelWork:
         self.strands: dict[str, Strand] = {}
         self._of_items: dict[str, list[Strand]] = {item.name: [] for item in items}
         self._owners: dict[Strand, Item] = {}
+        self._followed: dict[Strand, FollowedLyrics] = {}
+        self._prior: Prior | None = None
         for item, chains in zip(items, plan.chains, strict=True):
             given = self._given(item)
             for index, chain in enumerate(chains):
@@ -65,10 +69,13 @@ class LevelWork:
                     given[chain.start : chain.start + chain.known],
                     key=noise_key(seed, item.take, plan.level),
                     sampling=plan.sampling,
-                    condition=partial(self._condition, item),
+                    condition=partial(self._condition, name),
                     written=kept.get(name),
                 )
                 self.strands[name], self._owners[strand] = strand, item
+                if item.follows and plan.level == model.top:
+                    centres = kept.get(centres_name(name))
+                    self._followed[strand] = FollowedLyrics(item, model, chain, centres)
                 self._of_items[item.name].append(strand)
         self._raw: dict[str, Int32[Tensor, " length"]] = {}
         self._listening = Listening(model, plan, session, previews)
@@ -97,6 +104,8 @@ class LevelWork:
 
     def ready(self, strand: Strand, window: PlannedWindow) -> bool:
         """Whether everything that a window of a strand is told is written."""
+        if strand in self._followed and strand.count < window.first - strand.chain.start:
+            return False
         above = self._codes_above(self._owners[strand])
         if above is None:
             return True
@@ -106,7 +115,9 @@ class LevelWork:
     def save(self) -> None:
         """Save the codes so far, where that has not been done."""
         if self._session is not None and self._unsaved:
-            self._session.save_level(self.plan, self.strands)
+            followed = {name: self._followed.get(strand) for name, strand in self.strands.items()}
+            centres = {name: lyrics.centres for name, lyrics in followed.items() if lyrics is not None}
+            self._session.save_level(self.plan, self.strands, centres)
             self._unsaved = False
 
     def heard(self) -> list[Event]:
@@ -123,8 +134,13 @@ class LevelWork:
         self._listen_s = now_s + max(_LISTEN_S, _SHARE * (now_s - began_s))
         return found
 
+    def begin(self, prior: Prior) -> None:
+        """An engine with this prior writes it: what is sung can be heard by it."""
+        self._prior = prior
+
     def finish(self) -> list[Event]:
         """The rest of the sound, and the files of the whole level."""
+        self._prior = None  # and its memory
         found = self.codes()
         sound = [] if self._stream is None else list(self._stream.events(found, last=True))
         return [*sound, *(Saved(path=path) for path in self._listening.whole(found))]
@@ -140,11 +156,16 @@ class LevelWork:
         assert above is not None
         return above
 
-    def _condition(self, item: Item, window: PlannedWindow) -> Conditions:
-        """What the prior is told of a window of an item."""
-        above, level = self._codes_above(item), self.plan.level
+    def _condition(self, name: str, window: PlannedWindow) -> Conditions:
+        """What the prior is told of a window of a strand."""
+        strand, level = self.strands[name], self.plan.level
+        item = self._owners[strand]
+        above, tokens = self._codes_above(item), item.tokens[level]
         codes = None if above is None else listened(above.long())
-        return window_conditions(self._model, level, item, window, tokens=item.tokens[level], above=codes)
+        if strand in self._followed:
+            assert self._prior is not None
+            tokens = self._followed[strand].tokens(window, strand.codes, self._prior)
+        return window_conditions(self._model, level, item, window, tokens=tokens, above=codes)
 
 
 def window_conditions(

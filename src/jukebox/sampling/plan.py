@@ -40,6 +40,7 @@ class Item:
         total_samples: length of the song that the labels speak of.
         offset_samples: where in it the music begins.
         given: codes that it begins with, by level.
+        follows: whether a window of the top level is shown the lyrics around what is heard before it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Item:
     total_samples: int
     offset_samples: int
     given: Mapping[int, Codes]
+    follows: bool = False
 
     def span(self, grid: TimeGrid, level: int, start: int, context: int) -> SongSpan:
         """Where the window that begins at token `start` of a level lies in the song."""
@@ -128,6 +130,7 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
             name=name,
             take=take,
             tokens=tokens,
+            follows=request.follow_lyrics and first == top and _can_follow(tokens[top], model, song, notes),
             total_samples=total,
             offset_samples=offset,
             given={
@@ -148,6 +151,19 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
         _level_plan(request, model, level, length, items) for level in range(first, request.lowest_level - 1, -1)
     )
     return SongPlan(length_samples=length, items=tuple(items), levels=levels, notes=tuple(dict.fromkeys(notes)))
+
+
+def _can_follow(tokens: SongTokens, model: SongModel, song: int, notes: list[str]) -> bool:
+    """Whether there is a choice of what a window of the top level is shown; refuses what cannot be heard."""
+    lyrics = model.level(model.top).config.lyrics
+    if lyrics is None or lyrics.alignment_head is None:
+        raise ConfigError(f"follow_lyrics needs an alignment head, and {model.name} has none: leave it out.")
+    model.level(model.top).config.alignment_head()
+    if not tokens.lyric_tokens:
+        raise LabelError(f"follow_lyrics is asked for, but song {song + 1} has no lyrics: give some, or leave it out.")
+    if tokens.lyric_times is not None:
+        notes.append(f"The lyrics of song {song + 1} have times, which they are sung at: they are not followed.")
+    return tokens.can_be_followed
 
 
 def _length_samples(request: SongRequest, model: SongModel, begun: Sequence[Beginning], notes: list[str]) -> int:

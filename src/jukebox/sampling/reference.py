@@ -59,6 +59,11 @@ class ReferenceEngine:
         return self._prior.config
 
     @property
+    def prior(self) -> Prior:
+        """The same with its weights."""
+        return self._prior
+
+    @property
     def slots(self) -> int:
         """How many windows it can write at once."""
         return self._slots

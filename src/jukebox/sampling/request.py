@@ -109,6 +109,8 @@ class SongRequest(Config):
         lowest_level: the finest level to write, which the song is heard from.
         parallel_windows: parts that each level but the top is written in, side by side; 1 is exact.
             None: as is usual for the model.
+        follow_lyrics: a window of the top level is shown the lyrics around what is heard to be sung, in place of those
+            that would be there if they were spread evenly over the song. Lyrics with times are sung at these.
         prime: a recording to begin with.
         given: codes to begin with.
         joined: more of them, which follow those one after another.
@@ -123,6 +125,7 @@ class SongRequest(Config):
     levels: tuple[LevelSettings, ...] = ()
     lowest_level: int = 0
     parallel_windows: int | None = None
+    follow_lyrics: bool = False
     prime: Prime | None = None
     given: Given | None = None
     joined: tuple[Given, ...] = ()

@@ -162,11 +162,13 @@ class Session:
         starts = json.loads(found[1]["starts_s"])
         return [Beginning(codes=each, start_s=start) for each, start in zip(codes, starts, strict=True)]
 
-    def save_level(self, plan: LevelPlan, strands: Mapping[str, Strand]) -> None:
-        """Save the codes of a level so far, raw, by the names of their strands."""
+    def save_level(self, plan: LevelPlan, strands: Mapping[str, Strand], centres: Mapping[str, Sequence[int]]) -> None:
+        """Save the codes of a level so far, raw, by the names of their strands; and where their lyrics were followed,
+        the characters that windows were shown the surroundings of, by `centres_name`."""
         began_s = time.monotonic()
         tensors = {name: strand.written.clone() for name, strand in strands.items()}
-        save_tensors(self._level_path(plan.level), tensors, {"plan": _plan_digest(plan)})
+        heard = {centres_name(name): torch.tensor(found, dtype=torch.int32) for name, found in centres.items()}
+        save_tensors(self._level_path(plan.level), tensors | heard, {"plan": _plan_digest(plan)})
         windows = sum(strand.windows_done for strand in strands.values())
         status = {"level": plan.level, "windows_done": windows, "windows": plan.windows}
         save_json(self.folder / STATUS, status | {"codes": sum(map(len, tensors.values())), "of": plan.new_tokens})
@@ -180,7 +182,7 @@ class Session:
         return time.monotonic() >= self._due_s
 
     def load_level(self, plan: LevelPlan) -> dict[str, Tensor]:
-        """The raw codes that `save_level` kept; nothing where nothing sound is left.
+        """What `save_level` kept, by name; nothing where nothing sound is left.
 
         Raises:
             DataError: they belong to another plan.
@@ -201,6 +203,11 @@ class Session:
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+
+def centres_name(strand: str) -> str:
+    """The name beside a strand's codes of the characters in the middle of its windows."""
+    return f"{strand}/lyrics"
 
 
 def _plan_digest(plan: LevelPlan) -> str:

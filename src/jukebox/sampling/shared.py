@@ -14,6 +14,7 @@ from torch import Tensor
 
 from jukebox.config import PriorConfig
 from jukebox.errors import DeviceError
+from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, Window
 
 EngineFactory = Callable[[int, int], Engine]
@@ -44,6 +45,11 @@ class SharedEngine:
     def config(self) -> PriorConfig:
         """The prior that it runs."""
         return self._worker.engine.config
+
+    @property
+    def prior(self) -> Prior:
+        """The same with its weights."""
+        return self._worker.engine.prior
 
     def begin(self, slot: int, window: Window) -> None:
         """Put a window into a slot; it is read when all workers run next."""

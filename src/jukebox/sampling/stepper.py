@@ -48,6 +48,11 @@ class Stepper(Protocol):
         ...
 
     @property
+    def prior(self) -> Prior:
+        """The same with its weights."""
+        ...
+
+    @property
     def table(self) -> SlotTable:
         """Where its slots are."""
         ...
@@ -100,6 +105,11 @@ class PlainStepper:
     def config(self) -> PriorConfig:
         """The prior that it runs."""
         return self._prior.config
+
+    @property
+    def prior(self) -> Prior:
+        """The same with its weights."""
+        return self._prior
 
     def with_rows(self, rows: int) -> "PlainStepper":
         """The same with so many rows for each window; this one is of no more use."""

@@ -64,7 +64,7 @@ class Catalogue:
         """What a form needs to know of a model, as JSON values."""
         model, words = self.offered(name).model, self._words(name)
         top = model.levels.get(model.top)
-        labels = top.config.labels if top is not None else None
+        labels, lyrics = (top.config.labels, top.config.lyrics) if top is not None else (None, None)
         return {
             "name": name,
             "top": model.top,
@@ -80,6 +80,7 @@ class Catalogue:
                 for level, known in sorted(model.levels.items(), reverse=True)
             ],
             "sings": bool(words is not None and words.lyric_window),
+            "follows": lyrics is not None and lyrics.alignment_head is not None,
             "artists": len(words.vocabulary.artists) if words is not None else 0,
             "genres": len(words.vocabulary.genres) if words is not None else 0,
             "min_total_s": labels.min_duration_s if labels is not None else None,

@@ -68,6 +68,7 @@ export class Form {
     fill("seed", request.seed ?? 0);
     fill("lowest", request.lowest_level ?? 0);
     fill("parallel", request.parallel_windows);
+    at("follow").checked = request.follow_lyrics ?? false;
     this.firstTake = request.first_take ?? 0;
     this.levels.fill(request.levels ?? []);
     show(at("estimate"), null);
@@ -147,6 +148,7 @@ export class Form {
       levels: this.levels.said(),
       lowest_level: Number(at("lowest").value || 0),
       parallel_windows: number("parallel"),
+      follow_lyrics: at("follow").checked && !at("follow-field").hidden,
       ...this.beginnings.request(),
     };
   }

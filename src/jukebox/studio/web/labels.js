@@ -31,6 +31,7 @@ export class Labels {
   offer(model) {
     this.model = model;
     at("lyrics-field").hidden = !model.sings;
+    at("follow-field").hidden = !model.follows;
     this.note();
     for (const kind of KINDS) this.#names(kind, at(kind).value);
   }
