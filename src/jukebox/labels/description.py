@@ -66,7 +66,7 @@ def describe(description: str, vocabulary: Vocabulary, own: Glossary | None = No
     genres = _genres([match for match in matches if match not in voices], known, vocabulary)
     if artist is None and not genres:
         raise LabelError(
-            f"Nothing that this model knows is like {description!r}: say its instruments, mood, place or time, or "
+            f"Nothing that this model knows is like {description!r}: say instruments, a mood, a place or a time, or "
             "name one of its genres (`jukebox labels`)."
         )
     chosen = next(iter(genres), UNKNOWN)

@@ -146,21 +146,28 @@ class Session:
             for index, beginning in enumerate(beginnings)
             for level, codes in beginning.codes.items()
         }
-        starts = {"starts_s": json.dumps([beginning.start_s for beginning in beginnings])}
+        told = {
+            "starts_s": json.dumps([beginning.start_s for beginning in beginnings]),
+            "notes": json.dumps([beginning.notes for beginning in beginnings]),
+        }
         for _ in range(2):
-            save_tensors(self.folder / GIVEN, tensors, starts)
+            save_tensors(self.folder / GIVEN, tensors, told)
 
     def beginnings(self) -> list[Beginning] | None:
         """What `save_beginnings` kept; None where it is not there."""
         found = load_tensors(self.folder / GIVEN, self._note)
         if found is None:
             return None
-        codes: list[dict[int, Tensor]] = [{} for _ in json.loads(found[1]["starts_s"])]
+        starts = json.loads(found[1]["starts_s"])
+        notes = json.loads(found[1].get("notes", json.dumps([[]] * len(starts))))
+        codes: list[dict[int, Tensor]] = [{} for _ in starts]
         for name, tensor in found[0].items():
             index, level = map(int, name.split("/"))
             codes[index][level] = tensor.long()
-        starts = json.loads(found[1]["starts_s"])
-        return [Beginning(codes=each, start_s=start) for each, start in zip(codes, starts, strict=True)]
+        return [
+            Beginning(codes=each, start_s=start, notes=tuple(said))
+            for each, start, said in zip(codes, starts, notes, strict=True)
+        ]
 
     def save_level(self, plan: LevelPlan, strands: Mapping[str, Strand]) -> None:
         """Save the codes of a level so far, raw, by the names of their strands."""
