@@ -126,6 +126,20 @@ def test_an_estimate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert lines[-1].startswith("Time expected on this machine: ")
 
 
+def test_an_estimate_needs_no_folder_to_write_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of any command that writes songs; without an estimate a folder that is missing is a sentence."""
+    sketch = tmp_path / "sketch"
+    assert main(["generate", *MODEL, "--lowest-level", "2", "--no-previews", "-o", str(sketch)]) == 0
+    before = sorted(tmp_path.rglob("*"))
+    for words in (["upsample", sketch], ["join", sketch, sketch], ["continue", sketch, "--seconds", 0.07]):
+        asked = ["jukebox", *map(str, words)]
+        assert main([*asked[1:], "--takes", "2", "--estimate"]) == 0
+        assert "Time expected on this machine: " in capsys.readouterr().out
+        sentence = refused(capsys, *asked[1:])
+        assert "-o FOLDER" in sentence or "--output" in sentence
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ("-o", tmp_path / "song")
     generate = ("generate", *MODEL, *out)

@@ -176,6 +176,18 @@ def work_options(arguments: argparse.Namespace) -> "Options":
     return Options(slots=arguments.slots, previews=None if arguments.no_previews else "flac")
 
 
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    """Where what is written goes, which `output_folder` gives."""
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the new session's folder")
+
+
+def output_folder(arguments: argparse.Namespace) -> Path:
+    """The folder of `add_output_option`; where only an estimate is asked for, any."""
+    if arguments.output is None and not arguments.estimate:
+        raise ConfigError("Where is it to be written? Name a new folder by -o FOLDER.")
+    return check_folder(arguments.output or Path())
+
+
 def check_folder(path: Path) -> Path:
     """A session's folder; refuses the name of a sound file."""
     if path.suffix.lower()[1:] in FORMATS or path.is_file():

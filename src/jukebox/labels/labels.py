@@ -18,7 +18,7 @@ from jukebox.labels.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blend(Config):
+class Blend(Config, called="a blend"):
     """Another artist or genre that is mixed in.
 
     Args:
@@ -37,7 +37,7 @@ class Blend(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labels(Config):
+class Labels(Config, called="a song"):
     """A song as a person describes it.
 
     Args:

@@ -15,7 +15,7 @@ from jukebox.sampling.token import SamplingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelSettings(Config):
+class LevelSettings(Config, called="a level's settings"):
     """How one level is written; None takes what is usual for the model.
 
     Args:
@@ -40,7 +40,10 @@ class LevelSettings(Config):
         require(self.level >= 0, self, "level", "0 or more")
         fraction = self.hop_fraction
         require(fraction is None or 0 < fraction <= 1, self, "hop_fraction", "a share of a window above 0, up to 1")
-        self.sampling(SamplingConfig())
+        try:
+            self.sampling(SamplingConfig())
+        except ConfigError as error:
+            raise ConfigError(f"Level {self.level}: {error}") from error
 
     def labels(self, song: Labels) -> Labels:
         """A song as this level is told of it."""
@@ -54,7 +57,7 @@ class LevelSettings(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prime(Config):
+class Prime(Config, called="the recording"):
     """A recording that every song begins with: `duration_s` seconds (None: all) from `start_s` on."""
 
     recording: str
@@ -66,7 +69,7 @@ class Prime(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given(Config):
+class Given(Config, called="a part"):
     """Codes that exist already: they begin the song, or are all of it where only finer levels are to be written.
 
     Args:
@@ -95,7 +98,7 @@ def _require_range(part: Prime | Given) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SongRequest(Config):
+class SongRequest(Config, called="the request"):
     """Everything that decides which bytes come out.
 
     Args:
@@ -141,9 +144,9 @@ class SongRequest(Config):
         once = len({settings.level for settings in self.levels}) == len(self.levels)
         require(once, self, "levels", "each level at most once")
         if self.prime is not None and self.given is not None:
-            raise ConfigError("SongRequest has both a recording (prime) and codes (given) to begin with: give one.")
+            raise ConfigError("The request has both a recording (prime) and codes (given) to begin with: give one.")
         if self.joined and self.given is None:
-            raise ConfigError("SongRequest has parts that follow (joined), but none that they follow: give it (given).")
+            raise ConfigError("The request has parts that follow (joined), but none that they follow: give it (given).")
 
     @property
     def parts(self) -> tuple[Given, ...]:
