@@ -173,6 +173,8 @@ def work_options(arguments: argparse.Namespace) -> "Options":
 
     if arguments.slots is not None and arguments.slots < 1:
         raise ConfigError(f"--slots is {arguments.slots}; give a number of windows, 1 or more.")
+    if not arguments.save_every >= 0:
+        raise ConfigError(f"--save-every is {arguments.save_every}; give a number of seconds, 0 or more.")
     return Options(slots=arguments.slots, previews=None if arguments.no_previews else "flac")
 
 
@@ -237,18 +239,19 @@ def _write(
 
 
 def show(events: "Iterator[Event]") -> None:
-    """Messages as lines, progress on stderr, songs on stdout."""
+    """Messages as lines, progress on stderr, songs and previews on stdout, each when it is there at first."""
     from jukebox.sampling.events import Message, Progress, Saved
 
-    line = _Line()
+    line, shown = _Line(), set[Path]()
     for event in events:
         if isinstance(event, Progress):
             line.show(event)
         elif isinstance(event, Message):
             line.clear()
             print(event.text, file=sys.stderr, flush=True)
-        elif isinstance(event, Saved) and event.path.is_file():
+        elif isinstance(event, Saved) and event.path not in shown and event.path.is_file():
             line.clear()
+            shown.add(event.path)
             print(event.path, flush=True)
     line.clear()
 

@@ -67,7 +67,7 @@ class Labels(Config, called="a song"):
     def __post_init__(self) -> None:
         total = self.total_duration_s
         if total is not None and not (math.isfinite(total) and total > 0):
-            raise LabelError(f"total_duration_s is {total}: give a length in seconds above 0, or None.")
+            raise LabelError(f"total_duration_s is {total}: give a length in seconds above 0, or leave it out.")
         if not (math.isfinite(self.offset_s) and self.offset_s >= 0):
             raise LabelError(f"offset_s is {self.offset_s}: give a position in seconds, 0 or more.")
         if total is not None and self.offset_s >= total:

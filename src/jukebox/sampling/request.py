@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from jukebox.config.base import require
 from jukebox.errors import ConfigError
 from jukebox.labels.labels import Labels
 from jukebox.sampling.token import SamplingConfig
+
+MOST_ITEMS = 10_000
+"""Takes of all songs of a request: each has files of its own, and a plan in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +139,8 @@ class SongRequest(Config, called="the request"):
         require(len(self.songs) >= 1, self, "songs", "at least one song")
         for name, least in (("takes", 1), ("first_take", 0), ("lowest_level", 0)):
             require(getattr(self, name) >= least, self, name, f"{least} or more")
+        most = MOST_ITEMS // max(1, len(self.songs))
+        require(self.takes <= most, self, "takes", f"{most} or fewer at once, for {len(self.songs)} songs")
         chains = self.parallel_windows
         require(chains is None or chains >= 1, self, "parallel_windows", "1 or more, or none")
         length = self.seconds
@@ -186,6 +192,9 @@ class SongRequest(Config, called="the request"):
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"{where} is neither YAML nor JSON ({reason}); correct it.") from error
+        if not isinstance(values, dict):
+            found = "empty" if values is None else reprlib.repr(values)
+            raise ConfigError(f"{where} is {found}; expected an object with named fields, as in `seconds: 10`.")
         return cls.from_dict(values)
 
     @classmethod

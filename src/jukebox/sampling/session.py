@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jukebox.checkpoints.codes import CODES_SUFFIX
 from jukebox.checkpoints.files import remove_unfinished, replacing
 from jukebox.checkpoints.lock import FolderLock
 from jukebox.errors import DataError
@@ -33,8 +34,8 @@ _SHARE = 20
 
 
 def is_session(folder: Path) -> bool:
-    """Whether a folder holds a session."""
-    return any((folder / name).is_file() for name in (SESSION, "session.previous.json"))
+    """Whether a folder holds a session; of a damaged one the request may be all that is left."""
+    return any((folder / name).is_file() for name in (SESSION, "session.previous.json", REQUEST))
 
 
 class Session:
@@ -86,7 +87,9 @@ class Session:
                 )
             self.check_model(fingerprint)
             self._write_request(request)
-            if any((self.folder / CODES).glob("level_*")):  # else it was begun, and nothing more
+            if all((self.folder / f"{name}{CODES_SUFFIX}").is_file() for _, _, name in request.item_names()):
+                self.notes.append(f"{self.folder} holds this song already, finished; only its files are written again.")
+            elif any((self.folder / CODES).glob("level_*")):  # else it was begun, and nothing more
                 self.notes.append(f"{self.folder} holds this song already; it goes on where that ended.")
             return
         if any(not path.name.startswith(".") for path in self.folder.iterdir()):
@@ -132,7 +135,7 @@ class Session:
     def _values(self) -> dict[str, Any] | None:
         if not self.folder.is_dir():
             raise DataError(f"{self.folder} is not a folder; name the folder of a session.")
-        if not is_session(self.folder) and not (self.folder / REQUEST).is_file():
+        if not is_session(self.folder):
             raise DataError(f"{self.folder} holds no session; name a folder that `jukebox generate` has written.")
         values = load_json(self.folder / SESSION, self._note)
         if values is not None and values.get("format") != FORMAT:
