@@ -10,7 +10,7 @@ from jukebox.audio.io import SILENCE_PEAK, mix_down, stream
 from jukebox.checkpoints.codes import check_belongs, load_codes
 from jukebox.errors import AudioError, ConfigError, DataError
 from jukebox.sampling.model import SongModel
-from jukebox.sampling.plan import NOTHING, Beginning
+from jukebox.sampling.plan import NOTHING, Beginning, given_samples
 from jukebox.sampling.request import Given, Prime, SongRequest
 from jukebox.sampling.session import is_session
 from jukebox.vqvae.streaming import encode_stream
@@ -34,7 +34,7 @@ def beginnings_of(request: SongRequest, model: SongModel) -> list[Beginning]:
     parts = [[_of_file(path, part, model) for path in _codes_files(part, names)] for part in request.parts]
     songs = max(map(len, parts))  # of each part there is one for all songs, or one for each
     found = [_in_a_row([part[index % len(part)] for part in parts], model) for index in range(songs)]
-    for length in (_length(each, model) for each in found):
+    for length in (given_samples(model, each) for each in found):
         if most is not None and length > most:
             raise ConfigError(
                 f"What the song begins with is {grid.seconds(length):.2f} seconds, but the song is to be {length_s:g}: "
@@ -60,11 +60,6 @@ def _in_a_row(parts: Sequence[Beginning], model: SongModel) -> Beginning:
         raise DataError(f"The parts have no level in common ({known}); join parts that have the top level.")
     codes = {level: torch.cat([part.codes[level] for part in parts]) for level in levels}
     return Beginning(codes=codes, start_s=first.start_s, notes=notes)
-
-
-def _length(beginning: Beginning, model: SongModel) -> int:
-    """Of the level that reaches farthest, in samples."""
-    return max(len(codes) * model.grid.hops[level] for level, codes in beginning.codes.items())
 
 
 def _of_recording(prime: Prime, model: SongModel, most: int | None) -> Beginning:

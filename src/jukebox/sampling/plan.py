@@ -163,7 +163,7 @@ def _length_samples(request: SongRequest, model: SongModel, begun: Sequence[Begi
     """Length of every item: whole tokens of the top level."""
     grid = model.grid
     if request.seconds is None:
-        lengths = {_given_samples(model, each) for each in begun}
+        lengths = {given_samples(model, each) for each in begun}
         if len(lengths) != 1:
             raise ConfigError("The given codes have several lengths; say how long the songs are to be (seconds).")
         asked = lengths.pop()
@@ -181,7 +181,8 @@ def _length_samples(request: SongRequest, model: SongModel, begun: Sequence[Begi
     return length
 
 
-def _given_samples(model: SongModel, beginning: Beginning) -> int:
+def given_samples(model: SongModel, beginning: Beginning) -> int:
+    """How much a beginning has, of the level that reaches farthest."""
     hops = model.grid.hops
     return max((len(codes) * hops[level] for level, codes in beginning.codes.items()), default=0)
 
