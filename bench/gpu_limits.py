@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from gpu_report import Row, Setting, seconds_of
+from gpu_clock import seconds_of
+from gpu_report import Row, Setting
 from gpu_stages import barrier_seconds, early_seconds
 
 from jukebox.config import PriorConfig
@@ -28,7 +29,7 @@ def rows(setting: Setting) -> Iterator[Row]:
 
     def copy() -> float:
         count = 1 << (20 if small else 32)
-        source, target = torch.ones(count, dtype=torch.uint8, device=device), torch.empty(0)
+        source = torch.randint(0, 256, (count,), dtype=torch.uint8, device=device)
         target = torch.empty_like(source)
         return 2 * count / seconds_of(lambda: target.copy_(source), device)
 

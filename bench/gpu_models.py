@@ -1,14 +1,14 @@
 """Parts of `bench/gpu.py`: whole windows read and trained, whole songs, and what fewer bits cost."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
+from gpu_clock import seconds_of
 from gpu_limits import step_limit
-from gpu_report import Row, Setting, seconds_of
+from gpu_report import Row, Setting
 from gpu_steps import WAYS, config_of, dtype_of, random_prior
 from gpu_vqvae import model_of
 from torch import Tensor
@@ -129,56 +129,76 @@ def jukebox_of(setting: Setting, top: str, settings: EngineSettings) -> Jukebox:
     return Jukebox(parts, setting.device, settings)
 
 
-def songs(setting: Setting) -> Iterator[Row]:
-    """Songs through three levels, to codes of the finest: seconds by the clock, all of the driver's work included."""
+@dataclass(frozen=True, kw_only=True)
+class SongCase:
+    """Songs that are written: as what, in which precision, so many windows at once."""
+
+    what: str
+    request: SongRequest
+    precision: str
+    slots: int
+
+
+def song_cases(setting: Setting) -> Iterator[SongCase]:
+    """What the targets speak of first; what takes longest last."""
     cases = (
         ("5b_lyrics", 20, 1, 16, "int8"), ("1b_lyrics", 60, 1, 16, "bfloat16"), ("5b_lyrics", 60, 1, 16, "int8"),
         ("5b_lyrics", 60, 1, 16, "int4"), ("5b_lyrics", 20, 64, 1, "int8"), ("5b_lyrics", 20, 1, 1, "bfloat16"),
         ("5b_lyrics", 60, 1, 1, "bfloat16"), ("1b_lyrics", 60, 64, 1, "bfloat16"),
     )  # fmt: skip
     for top, seconds, takes, parts, precision in cases[:2] if setting.smoke else cases:
-        length = 0.1 if setting.smoke else seconds
-        takes_ = min(takes, 2) if setting.smoke else takes
-        chosen = "float32" if setting.device.type == "cpu" else precision
-        engine = setting.engine if setting.device.type == "cuda" else "graph"
-        settings = EngineSettings(engine=engine, precision=chosen)  # pyright: ignore[reportArgumentType]
-        request = SongRequest(model=top, songs=(Labels(total_duration_s=120.0),), seconds=length, takes=takes_,
-                              parallel_windows=parts)  # fmt: skip
-        jukebox, slots = jukebox_of(setting, top, settings), max(64, takes_)
-
-        def write(
-            jukebox: Jukebox = jukebox, request: SongRequest = request, slots: int = slots,
-        ) -> float:  # fmt: skip
-            start = time.perf_counter()
-            for _ in jukebox.events(request, options=Options(slots=slots, previews=None)):
-                pass
-            return time.perf_counter() - start
-
-        least, expected = _song_limit(setting, jukebox, request, slots, precision)
+        length, takes_ = (0.1, min(takes, 2)) if setting.smoke else (seconds, takes)
         how = "exact" if parts == 1 else f"upsamplers in {parts} parts"
-        how += WAYS[setting.engine]
-        yield Row(
-            what=f"{takes_} of {length} s, {top}, {precision}, {how}", unit="s", measure=write, limit=least,
-            expected=expected, needs_s=0.0 if setting.smoke else 1.5 * expected + 15,
+        yield SongCase(
+            what=f"{takes_} of {length} s, {top}, {precision}, {how}{WAYS[setting.engine]}",
+            request=SongRequest(model=top, songs=(Labels(total_duration_s=120.0),), seconds=length, takes=takes_,
+                                parallel_windows=parts),
+            precision=precision, slots=max(64, takes_),
         )  # fmt: skip
 
 
-def _song_limit(
-    setting: Setting, jukebox: Jukebox, request: SongRequest, slots: int, precision: str
-) -> tuple[float, float]:
+def songs(setting: Setting) -> Iterator[Row]:
+    """Songs through three levels, to codes of the finest: seconds by the clock, all of the driver's work included."""
+    on_card = setting.device.type == "cuda"
+    for case in song_cases(setting):
+        settings = EngineSettings(
+            engine=setting.engine if on_card else "graph",  # pyright: ignore[reportArgumentType]
+            precision=case.precision if on_card else "float32",  # pyright: ignore[reportArgumentType]
+        )
+        jukebox = jukebox_of(setting, case.request.model, settings)
+
+        def write(jukebox: Jukebox = jukebox, case: SongCase = case) -> float:
+            start = time.perf_counter()
+            for _ in jukebox.events(case.request, options=Options(slots=case.slots, previews=None)):
+                pass
+            return time.perf_counter() - start
+
+        least, expected = _song_limit(setting, jukebox, case)
+        yield Row(
+            what=case.what, unit="s", measure=write, limit=least, expected=expected,
+            needs_s=0.0 if setting.smoke else 1.5 * expected + 15,
+        )  # fmt: skip
+
+
+def _song_limit(setting: Setting, jukebox: Jukebox, case: SongCase) -> tuple[float, float]:
     """Seconds of all steps of all levels, by memory and arithmetic alone, and with what their stages cost."""
     least = expected = 0.0
-    for level in jukebox.plan(request).levels:
+    for level in jukebox.plan(case.request).levels:
         found, config = (
-            estimate_level(jukebox.model, level, slots, jukebox.need),
+            estimate_level(jukebox.model, level, case.slots, jukebox.need),
             jukebox.model.level(level.level).config,
         )
-        bits = {"int8": 8, "int4": 4}.get(precision, 16)
-        bits = 8 if bits == 4 and config.upsampler is not None else bits
+        bits = bits_of(case.precision, config)
         each = step_limit(setting, config, found.slots, bits, 8 if found.slots >= 64 else 16, setting.engine)
         steps = found.tokens / found.slots
         least, expected = least + steps * each[0], expected + steps * each[1]
     return least, expected
+
+
+def bits_of(precision: str, config: PriorConfig) -> int:
+    """Of a prior's matrices: 4 are for the top prior alone."""
+    bits = {"int8": 8, "int4": 4}.get(precision, 16)
+    return 8 if bits == 4 and config.upsampler is not None else bits
 
 
 RUNGS = ("bfloat16", "int8", "int4", "int8, caches of 8 bits")
@@ -222,7 +242,3 @@ def _divergence(setting: Setting, config: PriorConfig, rung: str) -> float:
 
 def _logits(prior: Prior, codes: Tensor, conditions: Conditions) -> Tensor:
     return prior(codes, conditions).logits[:, prior.layout.prefix :].float().log_softmax(-1)
-
-
-Part = Callable[[Setting], Iterator[Row]]
-Facts = dict[str, Any]

@@ -1,15 +1,14 @@
-"""What the parts of `bench/gpu.py` share: the setting of a run, a row of a table, and the clock."""
+"""What the parts of `bench/gpu.py` share: the setting of a run, a row of a table, and how results are told."""
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from triton.runtime.errors import OutOfResources
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(kw_only=True)
@@ -52,13 +51,13 @@ class Setting:
         device: where it runs.
         smoke: with tiny shapes, to walk through the code.
         limits: of the machine.
-        ends_s: when time runs out, by `time.monotonic`.
+        ends_s: when time runs out, by `time.monotonic`, which all processes of a machine share.
         engine: of kernels, that writes whole songs.
         expect: nothing is measured, only what is expected is listed.
         steps: seconds of a step that were measured: (prior, slots, precision).
     """
 
-    device: torch.device
+    device: "torch.device"
     smoke: bool
     limits: Limits
     ends_s: float
@@ -109,33 +108,16 @@ class Result:
     share: float | None
     reason: str | None
 
-
-def measured(part: str, row: Row, setting: Setting) -> Result:
-    """The number of a row; a row that fails, has no room or no time left says so instead."""
-    value, reason = None, row.reason
-    if setting.expect:
-        reason = "no card was there"
-    elif row.measure is None:
-        reason = reason or "cannot be measured here"
-    elif setting.left_s < (0 if setting.smoke else row.needs_s):
-        reason = "no time was left"
-    else:
-        try:
-            value = row.measure()
-        except torch.OutOfMemoryError:
-            reason = "the device has no room for it"
-        except (RuntimeError, OutOfResources) as error:  # the next row may do
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        finally:
-            if setting.device.type == "cuda":
-                torch.cuda.empty_cache()
-    share = None
-    if value and row.limit:
-        share = value / row.limit if row.higher else row.limit / value
-    return Result(
-        part=part, what=row.what, unit=row.unit, value=value, limit=row.limit, expected=row.expected, share=share,
-        reason=reason,
-    )  # fmt: skip
+    @classmethod
+    def of(cls, part: str, row: Row, value: float | None, reason: str | None) -> "Result":
+        """That of a row."""
+        share = None
+        if value and row.limit:
+            share = value / row.limit if row.higher else row.limit / value
+        return cls(
+            part=part, what=row.what, unit=row.unit, value=value, limit=row.limit, expected=row.expected, share=share,
+            reason=reason,
+        )  # fmt: skip
 
 
 def line(result: Result) -> str:
@@ -152,28 +134,11 @@ def line(result: Result) -> str:
 HEAD = "| what | measured | unit | limit | expected | share of the limit |\n|---|---|---|---|---|---|"
 
 
-def save(folder: Path, facts: dict[str, Any], results: Iterable[Result]) -> None:
-    """`gpu.json` and `gpu.md`, as far as there are results; written after every part."""
+def save(folder: Path, name: str, facts: dict[str, Any], results: Iterable[Result]) -> None:
+    """A file of JSON and a table, as far as there are results; written after every row."""
     found = list(results)
-    (folder / "gpu.json").write_text(json.dumps(facts | {"results": [asdict(r) for r in found]}, indent=1) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(facts | {"results": [asdict(r) for r in found]}, indent=1) + "\n")
     lines = [f"{name}: {value}" for name, value in facts.items()]
     for part in dict.fromkeys(result.part for result in found):
         lines += ["", f"## {part}", "", HEAD, *(line(result) for result in found if result.part == part)]
-    (folder / "gpu.md").write_text("\n".join(lines) + "\n")
-
-
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_of(work: Callable[[], object], device: torch.device, repeats: int = 5) -> float:
-    """Median time of one call, the device's queue included; the first call is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        synchronise(device)
-        start = time.perf_counter()
-        work()
-        synchronise(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n")

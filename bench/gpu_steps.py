@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
+from gpu_clock import seconds_of
 from gpu_limits import step_limit
-from gpu_report import Row, Setting, seconds_of
+from gpu_report import Row, Setting
 from torch import nn
 
 from jukebox import presets
@@ -133,49 +134,64 @@ class Priors:
         return self._kept[name, bits]
 
 
-def rows(setting: Setting) -> Iterator[Row]:
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A step: of which prior, in which precision, of how many slots, in which way."""
+
+    name: str
+    precision: str
+    bits: int
+    cache_bits: CacheBits
+    slots: int
+    way: Way
+
+
+def cases(smoke: bool) -> Iterator[Case]:
     """Every prior in every precision with every number of slots, by the fused engine.
 
     One slot comes first, by all engines of kernels, for there they differ most; `ways` compares them at 16.
     """
-    slots_of, priors = (1, 2) if setting.smoke else SLOTS, Priors(setting)
-    cases = [
-        (name, precision, slots)
-        for some in (slots_of[:1], slots_of[1:])
-        for name, precision, slots in itertools.product(PRIORS, PRECISIONS, some)
-    ]
-    for name, (precision, bits, cache_bits), slots in cases:
-        config = config_of(name, setting.smoke)
-        if bits == 4 and (config.upsampler is not None or slots > 16):
-            continue  # matrices are a small part of what is read then
-        if cache_bits == 8 and slots < 64 and not setting.smoke:
-            continue
-        room = need(config, slots, torch.bfloat16, None if bits == 16 else 8 if bits == 8 else 4, cache_bits)
+    slots_of = (1, 2) if smoke else SLOTS
+    for some in (slots_of[:1], slots_of[1:]):
+        for name, (precision, bits, cache_bits), slots in itertools.product(PRIORS, PRECISIONS, some):
+            upsampler = config_of(name, smoke).upsampler is not None
+            if bits == 4 and (upsampler or slots > 16):
+                continue  # matrices are a small part of what is read then
+            if cache_bits == 8 and slots < 64 and not smoke:
+                continue
+            way: Way
+            for way in WAYS:
+                if way == "fused" or (slots <= (2 if smoke else 1) and (way != "persistent" or cache_bits == 16)):
+                    yield Case(name=name, precision=precision, bits=bits, cache_bits=cache_bits, slots=slots, way=way)
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """All `cases`."""
+    priors = Priors(setting)
+    for case in cases(setting.smoke):
+        config, bits, slots = config_of(case.name, setting.smoke), case.bits, case.slots
+        # Of one slot, for each costs a second; others have as much each.
+        one = need(config, 1, torch.bfloat16, None if bits == 16 else 8 if bits == 8 else 4, case.cache_bits)
+        weights, state = one.weights, slots * one.state
         free = (
             torch.cuda.get_device_properties(setting.device).total_memory if setting.device.type == "cuda" else 1 << 62
         )
         # While the prior is made its matrices are there in 16 bits.
-        fits = 2.2 * room.weights + room.state < free if bits != 16 else 1.1 * room.weights + room.state < free
-        way: Way
-        for way in WAYS:
-            if way != "fused" and (slots > (2 if setting.smoke else 1) or (way == "persistent" and cache_bits == 8)):
-                continue
-            least, expected = step_limit(setting, config, slots, bits, cache_bits, way)
+        fits = (1.1 if bits == 16 else 2.2) * weights + state < free
+        least, expected = step_limit(setting, config, slots, bits, case.cache_bits, case.way)
 
-            def measure(
-                name: str = name, slots: int = slots, bits: int = bits, cache_bits: CacheBits = cache_bits,
-                precision: str = precision, way: Way = way,
-            ) -> float:  # fmt: skip
-                found = step_seconds(setting, priors(name, bits), slots, cache_bits, way)
-                if way == "fused":
-                    setting.steps[name, slots, precision] = found
-                return 1e3 * found
+        def measure(case: Case = case) -> float:
+            prior = priors(case.name, case.bits)
+            found = step_seconds(setting, prior, case.slots, case.cache_bits, case.way)
+            if case.way == "fused":
+                setting.steps[case.name, case.slots, case.precision] = found
+            return 1e3 * found
 
-            yield Row(
-                what=f"{name}, {slots} slots, {precision}{WAYS[way]}", unit="ms per step",
-                measure=measure if fits else None, limit=1e3 * least, expected=1e3 * expected, needs_s=20,
-                reason=None if fits else f"needs {size_text(room.weights + room.state)}",
-            )  # fmt: skip
+        yield Row(
+            what=f"{case.name}, {slots} slots, {case.precision}{WAYS[case.way]}", unit="ms per step",
+            measure=measure if fits else None, limit=1e3 * least, expected=1e3 * expected, needs_s=20,
+            reason=None if fits else f"needs {size_text(weights + state)}",
+        )  # fmt: skip
 
 
 def ways(setting: Setting) -> Iterator[Row]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import torch
-from gpu_report import Row, Setting, seconds_of
+from gpu_clock import seconds_of
+from gpu_report import Row, Setting
 from vqvae import NAMES, TASKS, operations_per_second
 
 from jukebox import presets

@@ -20,6 +20,22 @@ settings.load_profile("untimed")
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """A test that ruins the context of the card ends its process: all that follow in it would fail for nothing.
+
+    pytest-xdist starts another process then.
+    """
+    if torch.cuda.is_available():
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError as error:
+            if "PYTEST_XDIST_WORKER" in os.environ:
+                os._exit(1)
+            pytest.exit(f"the context of the card is lost: {error}", returncode=1)
+
+
 # What the C sources are compiled with: for this processor, for one with fewer instructions, and for any.
 TARGETS = {
     "native": None,

@@ -214,6 +214,8 @@ def test_a_device_that_is_lost_is_a_sentence() -> None:
     words = r"is lost \(CUDA error: an illegal memory access\); start .* continue song"
     with pytest.raises(DeviceError, match=words), device_errors(Path("song")):
         raise RuntimeError("CUDA error: an illegal memory access\nmore")
+    with pytest.raises(DeviceError, match="is lost"), device_errors(None):
+        raise RuntimeError("Triton Error [CUDA]: unspecified launch failure")
 
 
 def test_the_graph_engine_writes_the_same_song(monkeypatch: pytest.MonkeyPatch) -> None:

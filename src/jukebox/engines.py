@@ -198,6 +198,10 @@ def _no_kernels(config: PriorConfig, at_once: bool) -> str | None:
     return None if lacks is None else f"its kernels do not compute {lacks}"
 
 
+# What PyTorch and Triton say of a device that is gone.
+_LOST = ("CUDA error", "Error [CUDA]", "CUDA driver", "device-side assert", "cuDNN error")
+
+
 @contextlib.contextmanager
 def device_errors(folder: Path | None) -> Iterator[None]:
     """A device without room or gone becomes one sentence that says how to go on; `folder` is the session's.
@@ -215,7 +219,7 @@ def device_errors(folder: Path | None) -> Iterator[None]:
         ) from error
     except RuntimeError as error:
         # PyTorch's own kind for this is newer than the oldest version that we work with; both say these words.
-        if not any(sign in str(error) for sign in ("CUDA error", "CUDA driver", "device-side assert", "cuDNN error")):
+        if not any(sign in str(error) for sign in _LOST):
             raise
         reason = str(error).splitlines()[0]
         raise DeviceError(

@@ -156,7 +156,7 @@ def test_captured_steps_are_the_steps(name: str, bits: int) -> None:
             reduced: Bits = 8 if bits == 8 else 4
             quantise(made.transformer, reduced)
         engine = GraphEngine(FusedStepper(made, 3, dependent=dependent), capture=capture)
-        for slot, known in enumerate(KNOWN):
+        for slot, known in enumerate((0, 5, 7)):
             engine.begin(slot, window(config, slot, known, SETTINGS[slot]))
-        found.append(torch.cat([engine.run(2), engine.run(5)], 1))
+        found.append(engine.run(9))  # a graph of eight steps, and one of one
     assert all(torch.equal(found[0], each) for each in found)

@@ -87,7 +87,12 @@ def test_captured_steps_are_the_steps(name: str, settings: tuple[SamplingConfig,
     found = []
     for capture in (False, True):
         engine = GraphEngine(PlainStepper(prior(config).cuda(), 3), capture=capture)
-        for slot, known in enumerate((0, 5, 9)):
-            engine.begin(slot, window(config, slot, known, settings[slot]))
-        found.append(torch.cat([engine.run(3), engine.run(LENGTH - 12)], 1))
+        codes = []
+        for known, runs in (((0, 5, 9), (3, LENGTH - 12)), ((0, 0, 0), (LENGTH,))):  # single steps, and 16 at once
+            for slot, each in enumerate(known):
+                engine.begin(slot, window(config, slot, each, settings[slot]))
+            codes += [engine.run(steps) for steps in runs]
+            for slot in range(3):
+                engine.end(slot)
+        found.append(torch.cat(codes, 1))
     assert torch.equal(*found)

@@ -168,7 +168,7 @@ def test_captured_steps_are_the_steps(name: str) -> None:
     config, found = models.ALL[name], []
     for capture in (False, True):
         engine = GraphEngine(PersistentStepper(made(config, 16, torch.bfloat16), 3), capture=capture)
-        for slot, known in enumerate(KNOWN):
+        for slot, known in enumerate((0, 5, 7)):
             engine.begin(slot, window(config, slot, known, SETTINGS[slot]))
-        found.append(torch.cat([engine.run(2), engine.run(5)], 1))
+        found.append(engine.run(9))  # a graph of eight steps, and one of one
     assert torch.equal(*found)

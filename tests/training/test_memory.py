@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from threading import Event
 
 import pytest
@@ -58,6 +59,15 @@ def test_moments_are_those_of_the_optimisers(name: str, tmp_path) -> None:
     kept = [t for o in trainer.optimizers for state in o.state.values() for t in state.values()]
     real = sum(t.nbytes for t in kept if isinstance(t, torch.Tensor) and t.ndim)
     assert memory.of_prior(replace(PRIOR, optimizer=optimizer), None, 1).moments == real
+
+
+def test_a_fine_tune_of_a_folder_takes_what_its_model_takes(tmp_path) -> None:
+    """The folder is read as it is, not with the tensors without memory that the rest is counted on."""
+    for kind, recipe, of in (("vqvae", VQVAE, memory.of_vqvae), ("prior", PRIOR, partial(memory.of_prior, level=None))):
+        trainer = (vqvae_trainer if kind == "vqvae" else prior_trainer)(tmp_path / kind)
+        trainer.task.export(tmp_path / kind / "model", {}, trainer.workers)
+        finetune = FinetuneConfig(model=str(tmp_path / kind / "model"))
+        assert of(replace(recipe, model=None, finetune=finetune), devices=1) == of(recipe, devices=1)
 
 
 @pytest.mark.slow

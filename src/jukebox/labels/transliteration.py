@@ -8,8 +8,6 @@ Indic letters, one word per Chinese character, no pictures. The recorded lyrics 
 import unicodedata
 from functools import lru_cache
 
-from anyascii import anyascii
-
 
 def _pairs(text: str) -> dict[str, str]:
     """`"Ж=Zh ж=zh Ъ="` as a dictionary; a right side may be empty."""
@@ -90,6 +88,8 @@ def _character(character: str) -> str:
         return character
     if character in _OVERRIDES:
         return _OVERRIDES[character]
+    from anyascii import anyascii
+
     code = ord(character)
     name = unicodedata.name(character, "")
     category = unicodedata.category(character)

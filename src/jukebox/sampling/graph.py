@@ -3,6 +3,8 @@
 The host says what begins and ends, and fetches what was written once for each run; between that nothing waits for it.
 """
 
+import contextlib
+import gc
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -143,10 +145,24 @@ class GraphEngine:
             torch.cuda.synchronize()
             self._warm.add(variant)
         graph, pool = torch.cuda.CUDAGraph(), next((g.pool() for g in self._graphs.values()), None)
-        with torch.cuda.graph(graph, pool=pool):
+        # Other threads, of a server say, may use the card meanwhile.
+        with _nothing_collected(), torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             for index in range(count):
                 self._stepper.step(self._table, index, variant)
         return graph
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Nothing that went in a circle is let go inside: memory and graphs of a card that are freed end a capture."""
+    collects = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _launches(steps: int, sizes: tuple[int, ...]) -> Iterator[int]:

@@ -68,9 +68,9 @@ class Memory:
 
 def of_vqvae(recipe: VqvaeRecipe, devices: int) -> Memory:
     """The memory of a VQ-VAE's run on so many devices."""
+    config = recipe.model or _known_config(recipe, None)
+    assert isinstance(config, VqvaeConfig)
     with _fake():
-        config = recipe.model or _known_config(recipe, None)
-        assert isinstance(config, VqvaeConfig)
         model = VQVAE(config)
         if recipe.finetune is not None:
             freeze(model, recipe.finetune, recipe.run.seed)
@@ -82,9 +82,9 @@ def of_vqvae(recipe: VqvaeRecipe, devices: int) -> Memory:
 
 def of_prior(recipe: PriorRecipe, level: int | None, devices: int) -> Memory:
     """The memory of a prior's run on so many devices; of a released model nothing needs to be there."""
+    config = recipe.model or _known_config(recipe, level)
+    assert isinstance(config, PriorConfig)
     with _fake():
-        config = recipe.model or _known_config(recipe, level)
-        assert isinstance(config, PriorConfig)
         model = Prior(config)
         if recipe.finetune is not None:
             freeze(model, recipe.finetune, recipe.run.seed)
