@@ -33,8 +33,8 @@ def test_the_released_shape_is_the_default() -> None:
     ("values", "sentence"),
     [
         ({"levls": 3}, "VqvaeConfig has no field 'levls'"),
-        ({"width": "wide"}, "VqvaeConfig.width is 'wide'; expected int"),
-        ({"width": True}, "VqvaeConfig.width is True; expected int"),
+        ({"width": "wide"}, "VqvaeConfig.width is 'wide'; expected a whole number"),
+        ({"width": True}, "VqvaeConfig.width is True; expected a whole number"),
         ({"steps": 3}, "VqvaeConfig.steps is 3; expected a list"),
         ({"codebook": {"learning": "magic"}}, "CodebookConfig.learning is 'magic'; expected one of 'ema', 'gradient'"),
         ({"codebook": {"size": 1}}, "CodebookConfig.size is 1; expected at least 2 codes"),

@@ -51,6 +51,8 @@ def test_three_takes_have_one_in_the_middle_and_nothing_is_clipped(wide: Path, t
 
 
 def test_what_is_no_stereo_is_a_sentence(wide: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    last = wide / "wide/song_take_2.flac"
+    sound = last.read_bytes()
     for words, sentence in (
         ((wide / "others",), "not the same song"),
         ((wide / "sketch",), "two or three different takes"),
@@ -58,8 +60,10 @@ def test_what_is_no_stereo_is_a_sentence(wide: Path, capsys: pytest.CaptureFixtu
         ((wide / "wide", "--takes", "song_take_7"), "no song 'song_take_7'"),
         ((wide / "wide", "-o", tmp_path / "a.txt"), "ends in .flac"),
         ((wide / "wide", "-o", tmp_path / "none" / "a.wav"), "none"),
+        ((wide / "wide", "--takes", f"song_take_0,{last.stem}", "-o", last), "one of the takes themselves"),
         ((tmp_path,), "no session"),
     ):
         assert sentence in refused(capsys, "stereo", *words)
+    assert last.read_bytes() == sound
     assert not (wide / "others/song_stereo.flac").exists()
     assert list(tmp_path.iterdir()) == []

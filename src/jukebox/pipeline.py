@@ -1,7 +1,7 @@
 """One object for everything: a model on its device, songs from labels, sessions on disk."""
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -256,6 +256,7 @@ class Jukebox:
         """Write songs into a session's folder, with `<name><suffix>` and `<name>.codes` for each at the end, and
         when its lyrics are sung (`lyrics.lrc`, `lyrics.json`) where the top prior has an alignment head.
 
+        The codes come last: a song that has them has everything else.
         A folder that holds a part of the same request is gone on with.
         """
         with (
@@ -265,12 +266,10 @@ class Jukebox:
             for event in events:
                 yield event
                 if isinstance(event, Finished):
-                    for song in self.songs(request, event):
-                        for ending in (suffix, CODES_SUFFIX):
-                            path = session.folder / f"{song.name}{ending}"
-                            song.write(path)
-                            yield Saved(path=path)
+                    songs = self.songs(request, event)
+                    yield from _written(songs, session.folder, suffix)
                     yield from self._write_lyrics(session, request, event)
+                    yield from _written(songs, session.folder, CODES_SUFFIX)
 
     def aligned_lyrics(self, request: SongRequest, plan: SongPlan, finished: Finished) -> dict[str, SungLyrics]:
         """When the lyrics of each song are sung, by name, from the attention of the top prior.
@@ -322,6 +321,13 @@ class Jukebox:
                 with replacing(path) as temporary:
                     temporary.write_text(text, encoding="utf-8")
                 yield Saved(path=path)
+
+
+def _written(songs: Sequence[Song], folder: Path, suffix: str) -> Generator[Event, None, None]:
+    for song in songs:
+        path = folder / f"{song.name}{suffix}"
+        song.write(path)
+        yield Saved(path=path)
 
 
 def load(

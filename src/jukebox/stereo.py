@@ -36,7 +36,7 @@ def write_stereo(session: Path, takes: Sequence[str], path: Path) -> None:
         path: the file.
 
     Raises:
-        ConfigError: another number of takes.
+        ConfigError: another number of takes, or the file is one of them.
         DataError: a take is not finished, or they are not of one song: their codes of the top level differ.
         AudioError: the file cannot be written.
     """
@@ -45,6 +45,8 @@ def write_stereo(session: Path, takes: Sequence[str], path: Path) -> None:
         raise ConfigError(f"Stereo is made of two or three different takes; these are {named}: name them by --takes.")
     sounds = [sound_of(session, take) for take in takes]
     _check_one_song(session, takes)
+    if path.resolve() in [sound.resolve() for sound in sounds]:
+        raise ConfigError(f"{path} is one of the takes themselves; name another file.")
     info = probe(sounds[0])
     with Writer(path, channels=2, sample_rate=info.sample_rate, tags=read_tags(sounds[0])) as writer:
         for block in panned([stream(sound, sample_rate=info.sample_rate) for sound in sounds]):

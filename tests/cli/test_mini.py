@@ -83,7 +83,7 @@ def test_a_wrong_song_file_is_one_sentence(shipped: Path, tmp_path: Path, capsys
     song = shipped / "song.yaml"
     song.write_text("seconds: ten\n")
     try:
-        assert "song.yaml cannot be used: SongRequest.seconds is 'ten'" in refused(capsys, "generate", "-o", tmp_path)
+        assert "song.yaml cannot be used: seconds of the request" in refused(capsys, "generate", "-o", tmp_path)
     finally:
         song.write_text(mini.SONG)
 

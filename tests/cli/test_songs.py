@@ -130,6 +130,20 @@ def test_an_estimate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert lines[-1].startswith("Time expected on this machine: ")
 
 
+def test_an_estimate_needs_no_folder_to_write_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of any command that writes songs; without an estimate a folder that is missing is a sentence."""
+    sketch = tmp_path / "sketch"
+    assert main(["generate", *MODEL, "--lowest-level", "2", "--no-previews", "-o", str(sketch)]) == 0
+    before = sorted(tmp_path.rglob("*"))
+    for words in (["upsample", sketch], ["join", sketch, sketch], ["continue", sketch, "--seconds", 0.07]):
+        asked = ["jukebox", *map(str, words)]
+        assert main([*asked[1:], "--takes", "2", "--estimate"]) == 0
+        assert "Time expected on this machine: " in capsys.readouterr().out
+        sentence = refused(capsys, *asked[1:])
+        assert "-o FOLDER" in sentence or "--output" in sentence
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ("-o", tmp_path / "song")
     generate = ("generate", *MODEL, *out)
@@ -142,6 +156,9 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "was not trained with hidden conditions" in refused(capsys, *generate, "--guidance", "2=2")
     assert "song 1 has no lyrics: give some" in refused(capsys, *generate, "--artist", "nobody", "--follow-lyrics")
     assert "--slots is 0" in refused(capsys, *generate, "--slots", "0")
+    assert "--threads is 100000" in refused(capsys, *generate, "--threads", "100000")
+    assert "--save-every is nan" in refused(capsys, *generate, "--save-every", "nan")
+    assert "takes of the request is 100000000; expected 10000 or fewer" in refused(capsys, *generate, "--takes", 10**8)
     assert "--threads is 0" in refused(capsys, *generate, "--threads", "0")
     assert "cannot be used" in refused(capsys, *generate, "--device", "nonsense")
     assert "cannot be read" in refused(capsys, *generate, "--lyrics", "@nowhere.txt")

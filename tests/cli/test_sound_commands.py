@@ -81,7 +81,14 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     assert "--threads is 0" in refused(capsys, *encode, "tiny", "--threads", "0")
     assert "--device is 'abacus'" in refused(capsys, *encode, "tiny", "--device", "abacus")
     assert "no-such-model" in refused(capsys, *encode, "no-such-model")
+    assert "duration_s is -1.0" in refused(capsys, *encode, "tiny", "--duration", "-1")
+    for folder in (text, text / "in"):
+        assert "text.wav" in refused(capsys, "reconstruct", song, "--model", "tiny", "-o", folder)
     assert "3.00 s long: begin before its end" in refused(capsys, *encode, "tiny", "--start", "100")
+    before = song.read_bytes()
+    for sound in (song, short, tmp_path / "new.m4a"):
+        assert "name a file that ends in .codes" in refused(capsys, "encode", song, "-o", sound, "--model", "tiny")
+    assert song.read_bytes() == before
     assert not out.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["short.wav", "silent.wav", "song.flac", "text.wav"]
 

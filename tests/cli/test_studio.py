@@ -25,7 +25,7 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command in a process of its own, and its address; killed at the end."""
     words = [sys.executable, "-m", "jukebox.cli.main", "studio", str(folder)]
     words += ["--model", "tiny-random", "--port", "0", "--no-browser", "--threads", "1", "--device", "cpu"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
@@ -56,9 +56,18 @@ def test_a_studio_that_is_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> No
         wait(lambda: all(each["finished"] for each in asked(address, "api/state")["songs"]))
         listening = urllib.request.urlopen(f"{address}api/events", timeout=30)
         assert listening.readline().startswith(b"data: ")
-        process.send_signal(signal.SIGINT)  # Ctrl-C, although somebody listens
-        assert process.wait(timeout=30) == 130  # as every command
+        host, port = address.removesuffix("/").rsplit("/", 1)[1].split(":")
+        with socket.create_connection((host, int(port))) as sending:  # a recording that never comes to its end
+            sending.sendall(
+                b"PUT /api/recordings/a.wav HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999\r\n\r\nRIFF"
+            )
+            wait(lambda: list(tmp_path.glob("studio/.recordings/.*.part")))
+            process.send_signal(signal.SIGINT)  # Ctrl-C, although somebody listens
+            assert process.wait(timeout=30) == 130  # as every command
         listening.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == "\njukebox: stopped.\n"
+    assert not list(tmp_path.glob("studio/.recordings/.*"))
     hymn, whole = (tmp_path / "studio" / name / "song.codes" for name in ("hymn", "whole"))
     assert hymn.read_bytes() == whole.read_bytes()
 

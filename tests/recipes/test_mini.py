@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from jukebox import presets
 from jukebox.audio.io import read, write
 from jukebox.cli.main import COMMANDS
 from jukebox.config import PriorConfig, VqvaeConfig
@@ -94,3 +95,8 @@ def test_stages_are_commands_and_recipes_fit_each_other() -> None:
         assert isinstance(prior, PriorConfig)
         assert (prior.level, prior.codebook_size) == (level, vqvae.codebook.size)
     assert SongRequest.read(stages.HERE / "song.yaml").seconds == 10
+
+
+@pytest.mark.parametrize("name", ["song.yaml", "glossary.txt"])
+def test_what_is_packed_with_mini_is_what_its_recipes_say(name: str) -> None:
+    assert (presets.MINI_FOLDER / name).read_bytes() == (stages.HERE / name).read_bytes()

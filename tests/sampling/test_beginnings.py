@@ -11,6 +11,7 @@ from hypothesis import example, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
+from jukebox.audio.io import write as write_sound
 from jukebox.checkpoints.codes import CodesFile, load_codes, save_codes
 from jukebox.errors import ConfigError, DataError, JukeboxError
 from jukebox.labels.labels import Labels
@@ -18,7 +19,8 @@ from jukebox.pipeline import Jukebox
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.events import Saved
 from jukebox.sampling.generate import Options
-from jukebox.sampling.request import Given, SongRequest
+from jukebox.sampling.request import Given, Prime, SongRequest
+from jukebox.sampling.session import Session
 from jukebox.sampling.writing import Pace
 
 REQUEST = SongRequest(
@@ -129,6 +131,55 @@ def test_takes_are_joined_each_with_its_own(jukebox: Jukebox, place: Path) -> No
     whole = load_codes(place / "whole/song.codes").codes[2].long()
     for row, take in zip(found, takes, strict=True):
         assert torch.equal(row, torch.cat([take, whole, take]))
+
+
+def test_a_beginning_may_be_as_long_as_the_song_and_no_longer(jukebox: Jukebox, place: Path, tmp_path: Path) -> None:
+    """Of what it begins with nothing is cut without a word: not a song, nor parts of songs, nor a recording."""
+    whole = Given(source=str(place / "whole"))
+    assert jukebox.plan(replace(REQUEST, given=whole)).notes[-1:] == (
+        "All codes are given already: only their sound is written.",
+    )
+    begun = {"given": whole}, {"given": whole, "joined": (whole,)}, {"prime": Prime(recording=str(tone(tmp_path)))}
+    for beginning, length in zip(begun, ("0.05", "0.10", "longer than the 0.04"), strict=True):
+        with pytest.raises(ConfigError, match=f"{length}.*give more seconds, or begin with less"):
+            list(jukebox.write_session(tmp_path / "song", replace(REQUEST, seconds=0.043, **beginning)))
+    assert not [path for path in (tmp_path / "song").iterdir() if path.name != ".lock"]
+
+
+def test_a_song_that_was_begun_with_more_is_finished(jukebox: Jukebox, place: Path, tmp_path: Path) -> None:
+    """Earlier versions cut what was too long."""
+    request = replace(REQUEST, seconds=0.03, given=Given(source=str(place / "whole")))
+    with Session(tmp_path) as session:
+        (given,) = beginnings_of(replace(request, seconds=None), jukebox.model)
+        session.begin(request, jukebox.fingerprint())
+        session.save_beginnings([given])
+    write(jukebox, tmp_path, request)
+    assert load_codes(tmp_path / "song.codes").codes[2].tolist() == given.codes[2][:10].tolist()
+
+
+def test_what_is_not_there_of_a_part_is_said(jukebox: Jukebox, place: Path, tmp_path: Path) -> None:
+    """A part that reaches beyond its song ends with it; the sentence stays when the song goes on."""
+    whole, recording = str(place / "whole"), str(tone(tmp_path))
+    beyond, known = Given(source=whole, start_s=0.03, duration_s=9.0), Given(source=whole, duration_s=0.05)
+    request = replace(REQUEST, seconds=None, given=known, joined=(beyond, known))
+    ends = " ends 0.02 seconds after 0.03 s: so much of it is taken, not 9 seconds."
+    for _ in range(2):
+        with Session(tmp_path / "song") as session:
+            (said,) = (note for note in jukebox.begin(request, session).notes if "taken" in note)
+            assert said == f"{whole}/song.codes{ends}"
+    prime = Prime(recording=recording, start_s=0.03, duration_s=9.0)
+    plan = jukebox.plan(replace(REQUEST, seconds=1.0, prime=prime))
+    assert f"{recording}{ends}" in plan.notes
+    for rounded in (0.05, 0.055, 0.0591):  # what is shown of a length is two decimals of it
+        assert not beginnings_of(replace(request, given=replace(known, duration_s=rounded), joined=()), jukebox.model)[
+            0
+        ].notes
+
+
+def tone(folder: Path) -> Path:
+    """A recording of 0.05 seconds."""
+    write_sound(folder / "tone.wav", torch.sin(torch.arange(2205) / 9)[None], 44_100)
+    return folder / "tone.wav"
 
 
 def test_what_cannot_be_joined_is_one_sentence(jukebox: Jukebox, place: Path, tmp_path: Path) -> None:

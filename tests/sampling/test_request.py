@@ -1,10 +1,14 @@
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jukebox.errors import ConfigError
-from jukebox.labels.labels import Labels
+from jukebox.config import Config
+from jukebox.errors import ConfigError, LabelError
+from jukebox.labels.labels import Blend, Labels
+from jukebox.labels.lyric_times import TimedText
 from jukebox.sampling.request import Given, LevelSettings, Prime, SongRequest
 
 FULL = SongRequest(
@@ -47,24 +51,27 @@ def test_what_is_usual_is_not_written() -> None:
     ("text", "sentence"),
     [
         ("model: [", "is neither YAML nor JSON"),
-        ("- 1", "SongRequest is [1]; expected an object with named fields"),
-        ("model: x", "SongRequest.seconds is None; expected a length, as no codes are given"),
-        ("{model: x, seconds: -1}", "SongRequest.seconds is -1.0; expected a length in seconds above 0"),
-        ("{model: x, seconds: 1, takes: 0}", "SongRequest.takes is 0; expected 1 or more"),
-        ("{model: x, seconds: 1, sed: 0}", "SongRequest has no field 'sed'"),
-        ("{model: x, seconds: 1, songs: []}", "SongRequest.songs is (); expected at least one song"),
-        ("{model: x, seconds: 1, parallel_windows: 0}", "SongRequest.parallel_windows is 0; expected 1 or more"),
-        ("{model: x, seconds: 1, levels: [{level: 0, top_k: 0}]}", "top_k is 0; expected a number of tokens"),
-        ("{model: x, seconds: 1, levels: [{level: 0, hop_fraction: 2}]}", "hop_fraction is 2.0; expected a share"),
+        ("- 1", "The request is [1]; expected an object with named fields"),
+        ("model: x", "seconds of the request is None; expected a length, as no codes are given"),
+        ("{model: x, seconds: -1}", "seconds of the request is -1.0; expected a length in seconds above 0"),
+        ("{model: x, seconds: 1, takes: 0}", "takes of the request is 0; expected 1 or more"),
+        ("{model: x, seconds: 1, sed: 0}", "The request has no field 'sed'"),
+        ("{model: x, seconds: 1, songs: []}", "songs of the request is (); expected at least one song"),
+        ("{model: x, seconds: 1, parallel_windows: 0}", "parallel_windows of the request is 0; expected 1 or more"),
+        ("{model: x, seconds: 1, levels: [{level: 0, top_k: 0}]}", "Level 0: top_k is 0; expected a number of tokens"),
+        (
+            "{model: x, seconds: 1, levels: [{level: 0, hop_fraction: 2}]}",
+            "hop_fraction of a level's settings is 2.0; expected a share",
+        ),
         ("{model: x, seconds: 1, levels: [{level: 0}, {level: 0}]}", "expected each level at most once"),
         ("{model: x, seconds: 1, prime: {recording: a}, given: {source: b}}", "both a recording (prime) and codes"),
         ("{model: x, seconds: 1, joined: [{source: b}]}", "parts that follow (joined), but none that they follow"),
-        ("{model: x, given: {source: a}, joined: [3]}", "Given is 3; expected an object"),
+        ("{model: x, given: {source: a}, joined: [3]}", "A part is 3; expected an object"),
         (
             "{model: x, given: {source: a}, joined: {source: b}}",
-            "SongRequest.joined is {'source': 'b'}; expected a list",
+            "joined of the request is {'source': 'b'}; expected a list",
         ),
-        ("{model: x, seconds: 1, prime: {recording: a, start_s: -1}}", "start_s is -1.0; expected a number of seconds"),
+        ("{model: x, seconds: 1, prime: {recording: a, start_s: -1}}", "start_s of the recording is -1.0; expected"),
     ],
 )
 def test_mistakes_are_one_sentence(text: str, sentence: str) -> None:
@@ -72,6 +79,34 @@ def test_mistakes_are_one_sentence(text: str, sentence: str) -> None:
         SongRequest.from_text(text)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [
+        (SongRequest, {"seconds": 1}),
+        (Labels, {}),
+        (Blend, {"weight": 0.5, "artist": "a"}),
+        (TimedText, {"start_s": 0, "end_s": 1, "text": "la"}),
+        (LevelSettings, {"level": 0}),
+        (Prime, {"recording": "a.wav"}),
+        (Given, {"source": "song"}),
+    ],
+)
+def test_no_sentence_has_a_name_of_the_program(kind: type[Config], least: dict[str, Any]) -> None:
+    """Of every field with values of other kinds or outside its range, of one that it lacks, and of one that is none."""
+    wrong: list[Any] = [{}, {"none": 1}, 3]
+    wrong += [least | {field.name: value} for field in fields(kind) for value in ([], -1.5, -1, "?", {}, [{}])]
+    said = set[str]()
+    for values in wrong:
+        try:
+            kind.from_dict(values)
+        except (ConfigError, LabelError) as error:
+            said.add(str(error))
+    assert len(said) > len(fields(kind))
+    for sentence in said:
+        found = re.search(r"\b[A-Z][a-z]+(?:[A-Z.]\w+)|Given|Prime|Labels|Blend|\b(?:int|float|str|bool)\b", sentence)
+        assert found is None, sentence
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

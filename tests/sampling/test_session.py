@@ -98,9 +98,20 @@ def test_a_closed_iterator_leaves_a_session_that_ends_the_same(
 
 def test_a_finished_session_is_not_written_again(jukebox: Jukebox, tmp_path: Path, expected: dict[str, bytes]) -> None:
     assert finish(jukebox, tmp_path / "song")[0] == expected
-    found, _, new = finish(jukebox, tmp_path / "song")
+    found, said, new = finish(jukebox, tmp_path / "song")
     assert found == expected
     assert new == 0
+    assert any("holds this song already, finished" in text for text in said)
+
+
+def test_the_request_is_enough_to_go_on(jukebox: Jukebox, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    folder = tmp_path / "song"
+    stop_after(jukebox, folder, 7)
+    for path in folder.glob("session*"):
+        path.unlink()
+    found, said, _ = finish(jukebox, folder)
+    assert found == expected
+    assert any("the song is taken from request.yaml" in text for text in said)
 
 
 def damage(path: Path, how: str) -> None:

@@ -1,5 +1,6 @@
 """The studio over HTTP: what it writes is what the command writes, and nobody reaches anything but its shelf."""
 
+import contextlib
 import io
 import json
 import shutil
@@ -13,6 +14,7 @@ import torch
 from starlette.testclient import TestClient
 
 from jukebox.audio.io import read, write
+from jukebox.sampling.events import Message
 from jukebox.sampling.request import SongRequest
 from jukebox.studio.app import make_app
 from jukebox.studio.catalogue import Catalogue
@@ -80,6 +82,20 @@ def test_a_song_that_is_stopped_goes_on_to_the_same_bytes(client: TestClient, st
     assert codes(studio.shelf.folder / name) == codes(studio.shelf.folder / whole)
 
 
+def test_a_song_that_lacks_only_its_lyrics_goes_on(client: TestClient, studio: Studio) -> None:
+    """A command was killed when it had written the sound, and not yet when each word is sung."""
+    folder = studio.shelf.folder / "hymn"
+    jukebox = studio.catalogue.jukebox("tiny-random")
+    with contextlib.closing(jukebox.write_session(folder, SongRequest.from_dict(REQUEST))) as events:
+        next(event for event in events if isinstance(event, Message) and "lyrics" in event.text)
+    assert (folder / "song.flac").is_file()
+    assert not song(client, "hymn")["finished"]
+    client.post("/api/songs/hymn/go-on", json={})
+    wait(lambda: not studio.worker.busy())
+    assert song(client, "hymn")["finished"]
+    assert any("lyrics.lrc" in file for file in song(client, "hymn")["takes"][0]["files"])
+
+
 def test_what_waits_can_be_stopped_and_the_rest_is_written(client: TestClient, studio: Studio) -> None:
     names = [begun(client, seed=seed) for seed in range(3)]
     assert names == ["hymn", "hymn_2", "hymn_3"]
@@ -130,6 +146,17 @@ def test_songs_go_on_from_takes_of_the_shelf(client: TestClient, studio: Studio)
     whole = begun(client, "whole", first_take=1)  # the same noise: as if it had been written at once
     wait(lambda: song(client, whole)["finished"])
     assert codes(studio.shelf.folder / finer) == codes(studio.shelf.folder / whole)
+
+
+def test_a_beginning_that_is_too_long_or_cut_is_said(client: TestClient, studio: Studio) -> None:
+    first = begun(client)
+    wait(lambda: song(client, first)["finished"])
+    part = {"source": first, "start_s": 0.05, "duration_s": 9}
+    assert "begin with less" in refused(client, given={"source": first}, seconds=0.09)
+    assert "duration_s of a part is -3.0" in refused(client, given=part | {"duration_s": -3})
+    second = begun(client, given=part)
+    wait(lambda: song(client, second)["finished"])
+    assert any("so much of it is taken" in said for said in client.get("/api/state").json()["work"]["said"][second])
 
 
 def test_parts_of_songs_of_the_shelf_are_joined(client: TestClient, studio: Studio) -> None:
@@ -208,19 +235,22 @@ def test_recordings_are_what_songs_begin_with(client: TestClient, studio: Studio
         ({"songs": [{"artist": "nobdy"}]}, "'nobdy'"),
         ({"seconds": -1}, "above 0"),
         ({"seconds": None}, "a length"),
-        ({"takes": "many"}, "expected int"),
+        ({"takes": "many"}, "takes of the request is 'many'; expected a whole number"),
         ({"tempo": 3}, "no field 'tempo'"),
         ({"model": "/etc"}, "not offered"),
         ({"given": {"source": "none"}}, "no song 'none'"),
         ({"given": {"source": ".."}}, "no song '..'"),
         ({"given": 3}, "expected an object"),
-        ({"takes": 10_000_000}, "64 at once"),
+        ({"takes": 1000}, "64 at once"),
+        ({"takes": 10_000_000}, "10000 or fewer at once"),
         ({"songs": [{"artist": "nobody", "lyrics": "\ud800"}]}, "no text"),
         ({"joined": [{"source": "none"}]}, "no song 'none'"),
         ({"joined": [{"source": "/etc"}]}, "no song '/etc'"),
         ({"joined": [{"item": "song"}]}, "no song ''"),
         ({"joined": [3]}, "expected an object"),
         ({"joined": "none"}, "expected a list"),
+        ({"levels": [{"level": 1, "top_p": 2}]}, "Level 1: top_p is 2.0; expected"),
+        ({"songs": [{"artist": "nobody", "blend": [{"weight": 2, "artist": "nobody"}]}]}, "weight of a blend is 2.0"),
     ],
 )
 def test_a_wrong_request_is_a_sentence_and_writes_nothing(client: TestClient, changes: Any, sentence: str) -> None:

@@ -56,7 +56,7 @@ def test_every_field_can_be_set(tmp_path: Path) -> None:
     [
         (SMALL, ["run.stepz=3"], "RunConfig has no field 'stepz'"),
         (SMALL, ["optimiser.learning_rate=3"], "VqvaeRecipe has no field 'optimiser'"),
-        (SMALL, ["run.steps=many"], "RunConfig.steps is 'many'; expected int"),
+        (SMALL, ["run.steps=many"], "RunConfig.steps is 'many'; expected a whole number"),
         (SMALL, ["run.steps.more=1"], "sets a field of 'steps', which is 3"),
         (SMALL, ["run.steps"], "'run.steps' is no setting; write field=value"),
         (SMALL, ["run.steps=[1"], "is not YAML"),

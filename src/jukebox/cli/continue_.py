@@ -10,10 +10,10 @@ from jukebox.cli.songs import (
     add_sampling_options,
     add_source_options,
     add_work_options,
-    check_folder,
     given_codes,
     load_jukebox,
     narrowed,
+    output_folder,
     sampling_fields,
     write,
 )
@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     session = Session(arguments.session)
     there = session.request()
-    output: Path = arguments.output
+    output: Path | None = arguments.output
     longer = arguments.seconds is not None or output is not None
-    if longer and (arguments.seconds is None or output is None):
+    if longer and (arguments.seconds is None or (output is None and not arguments.estimate)):
         raise ConfigError("A longer song needs both --seconds and --output; neither finishes the session itself.")
     if arguments.precision == "auto":
         arguments.precision = session.precision
@@ -55,4 +55,4 @@ def run(arguments: argparse.Namespace) -> int:
     given = given_codes(arguments, arguments.session, parse_levels("--levels", arguments.levels, levels) or None)
     changes |= {"given": given, "joined": (), "prime": None, "seconds": arguments.seconds}
     request = replace(narrowed(there, arguments.item, arguments.session), **changes)
-    return write(jukebox, check_folder(output), request, arguments)
+    return write(jukebox, output_folder(arguments), request, arguments)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jukebox.cli.progress import progress
 from jukebox.cli.recording import add_model_options, add_recording_options, chosen_levels, load_model, recording_for
+from jukebox.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Encode one recording."""
     from jukebox.checkpoints.codes import save_codes
 
+    _check_output(arguments)
     model = load_model(arguments)
     file = encode(model, arguments, chosen_levels(arguments, model.config.levels))
     save_codes(arguments.output, file)
@@ -35,6 +37,15 @@ def run(arguments: argparse.Namespace) -> int:
     for level, codes in file.codes.items():
         print(f"  level {level}: {len(codes)} codes, {_distinct(codes)} of them different")
     return 0
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    """Refuse to write codes over a recording."""
+    from jukebox.audio.source import AUDIO_SUFFIXES
+
+    output: Path = arguments.output
+    if output.suffix.lower() in AUDIO_SUFFIXES or output.resolve() == arguments.recording.resolve():
+        raise ConfigError(f"--output is {str(output)!r}, but codes are no sound: name a file that ends in .codes.")
 
 
 def _distinct(codes: "torch.Tensor") -> int:

@@ -71,7 +71,7 @@ def _introduction(request: "SongRequest") -> str:
     first, *_ = request.songs
     words = f"sings {first.lyrics.splitlines()[0]!r}" if first.lyrics.strip() else "without words"
     return (
-        f"{request.model}: {request.seconds:g} seconds, artist {first.artist!r}, genre {first.genre!r}, {words}; "
+        f"{request.model}: {request.seconds:g} s, artist {first.artist!r}, genre {first.genre!r}, {words}; "
         f"seed {request.seed} (another one, another song)."
     )
 

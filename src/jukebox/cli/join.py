@@ -19,11 +19,12 @@ from jukebox.cli.label_options import add_label_options, with_labels
 from jukebox.cli.recording import parse_levels
 from jukebox.cli.songs import (
     add_following_option,
+    add_output_option,
     add_sampling_options,
     add_work_options,
-    check_folder,
     load_jukebox,
     narrowed,
+    output_folder,
     sampling_fields,
     write,
 )
@@ -43,7 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("join", help="parts of songs, one after another", description=__doc__)
     parser.add_argument("parts", nargs="+", metavar="PART", help=PART)
     parser.add_argument("--seconds", type=float, metavar="S", help="go on to this length (default: that of the parts)")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the new session's folder")
+    add_output_option(parser)
     parser.add_argument(
         "--levels",
         metavar="LIST",
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.precision = session.precision
     else:
         there = SongRequest(model=presets.MINI, given=parts[0])
-    model, folder = arguments.model or there.model, check_folder(arguments.output)
+    model, folder = arguments.model or there.model, output_folder(arguments)
     jukebox = load_jukebox(model, arguments)
     levels = parse_levels("--levels", arguments.levels, jukebox.model.top + 1) or (jukebox.model.top,)
     given, *joined = (replace(part, levels=levels) for part in parts)

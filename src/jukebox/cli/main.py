@@ -42,7 +42,9 @@ EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 # A full disk, a quota, a limit on the size of files: what nobody catches where it happens ends here.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NOT_TO_BE_HAD = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+_NOT_TO_BE_HAD = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

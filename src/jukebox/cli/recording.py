@@ -1,6 +1,7 @@
 """What the commands that read a recording share: their options, the sound in blocks, the refusal of silence."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jukebox.vqvae.vqvae import VQVAE
+
+_MOST_THREADS = 64
 
 AnyModule = TypeVar("AnyModule", bound="torch.nn.Module")
 
@@ -60,8 +63,9 @@ def prepare_machine(arguments: argparse.Namespace) -> None:
     # Codes are those of the original only in float32: convolutions would use 10-bit mantissas otherwise.
     torch.backends.cudnn.allow_tf32 = False
     if arguments.threads is not None:
-        if arguments.threads < 1:
-            raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 or more.")
+        most = max(_MOST_THREADS, os.cpu_count() or 1)  # a system ends a process that begins too many
+        if not 1 <= arguments.threads <= most:
+            raise ConfigError(f"--threads is {arguments.threads}; give a number of cores, 1 to {most}.")
         torch.set_num_threads(arguments.threads)
 
 
@@ -102,7 +106,7 @@ class Recording:
         from jukebox.audio.io import probe
 
         left_s = max(0.0, probe(self.arguments.recording).duration_s - self.arguments.start)
-        return left_s if self.arguments.duration is None else min(left_s, self.arguments.duration)
+        return left_s if self.arguments.duration is None else max(0.0, min(left_s, self.arguments.duration))
 
     def blocks(self) -> Iterator["Tensor"]:
         """[1, samples] pieces; an AudioError at the end where there was nothing to hear or too little of it."""

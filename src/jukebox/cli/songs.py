@@ -180,7 +180,21 @@ def work_options(arguments: argparse.Namespace) -> "Options":
 
     if arguments.slots is not None and arguments.slots < 1:
         raise ConfigError(f"--slots is {arguments.slots}; give a number of windows, 1 or more.")
+    if not arguments.save_every >= 0:
+        raise ConfigError(f"--save-every is {arguments.save_every}; give a number of seconds, 0 or more.")
     return Options(slots=arguments.slots, previews=None if arguments.no_previews else "flac")
+
+
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    """Where what is written goes, which `output_folder` gives."""
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the new session's folder")
+
+
+def output_folder(arguments: argparse.Namespace) -> Path:
+    """The folder of `add_output_option`; where only an estimate is asked for, any."""
+    if arguments.output is None and not arguments.estimate:
+        raise ConfigError("Where is it to be written? Name a new folder by -o FOLDER.")
+    return check_folder(arguments.output or Path())
 
 
 def check_folder(path: Path) -> Path:
@@ -232,18 +246,19 @@ def _write(
 
 
 def show(events: "Iterator[Event]") -> None:
-    """Messages as lines, progress on stderr, songs on stdout."""
+    """Messages as lines, progress on stderr, songs and previews on stdout, each when it is there at first."""
     from jukebox.sampling.events import Message, Progress, Saved
 
-    line = _Line()
+    line, shown = _Line(), set[Path]()
     for event in events:
         if isinstance(event, Progress):
             line.show(event)
         elif isinstance(event, Message):
             line.clear()
             print(event.text, file=sys.stderr, flush=True)
-        elif isinstance(event, Saved) and event.path.is_file():
+        elif isinstance(event, Saved) and event.path not in shown and event.path.is_file():
             line.clear()
+            shown.add(event.path)
             print(event.path, flush=True)
     line.clear()
 

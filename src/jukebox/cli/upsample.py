@@ -7,13 +7,14 @@ from typing import Any
 from jukebox import presets
 from jukebox.cli.recording import parse_levels
 from jukebox.cli.songs import (
+    add_output_option,
     add_sampling_options,
     add_source_options,
     add_work_options,
-    check_folder,
     given_codes,
     load_jukebox,
     narrowed,
+    output_folder,
     sampling_fields,
     write,
 )
@@ -27,7 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_source_options(parser, "take only these levels of it (default: the coarsest)")
     parser.add_argument("--artist", help="for a codes file (default: unknown)")
     parser.add_argument("--genre", help="for a codes file (default: unknown)")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the new session's folder")
+    add_output_option(parser)
     add_sampling_options(parser)
     add_work_options(parser)
 
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         model, songs, takes, first, seed = arguments.model or presets.MINI, (Labels(**said),), 1, 0, 0
         follow = False
-    folder, jukebox = check_folder(arguments.output), load_jukebox(model, arguments)
+    folder, jukebox = output_folder(arguments), load_jukebox(model, arguments)
     levels = parse_levels("--levels", arguments.levels, jukebox.model.top + 1) or (jukebox.model.top,)
     given = given_codes(arguments, arguments.source, levels)
     # The words were followed in the codes that are there: they are read off so.

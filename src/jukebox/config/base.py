@@ -16,13 +16,20 @@ AnyConfig = TypeVar("AnyConfig", bound="Config")
 def require(holds: bool, owner: object, name: str, expectation: str) -> None:
     """Raise ConfigError with the value of the field `name` of `owner`, unless something holds."""
     if not holds:
-        value = getattr(owner, name)
-        raise ConfigError(f"{type(owner).__name__}.{name} is {value!r}; expected {expectation}.")
+        raise ConfigError(f"{_field(type(owner), name)} is {getattr(owner, name)!r}; expected {expectation}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Base of every configuration: JSON in both directions, with unknown and ill-typed fields refused by name."""
+    """Base of every configuration: JSON in both directions, with unknown and ill-typed fields refused by name.
+
+    `called` is what a person who has never seen the class knows it by: "a part"; "" where the fields say enough.
+    """
+
+    _called = None
+
+    def __init_subclass__(cls, called: str | None = None) -> None:
+        cls._called = called
 
     def to_json(self) -> str:
         """The configuration as indented JSON text."""
@@ -41,20 +48,35 @@ class Config:
     def from_dict(cls: type[AnyConfig], values: Any) -> AnyConfig:
         """The configuration with these field values; nested configurations are dictionaries."""
         if not isinstance(values, dict):
-            raise ConfigError(f"{cls.__name__} is {values!r}; expected an object with named fields.")
+            raise ConfigError(f"{_whole(cls)} is {values!r}; expected an object with named fields.")
         kinds = typing.get_type_hints(cls)
         unknown = sorted(set(values) - set(kinds))
         if unknown:
-            raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}; its fields are {', '.join(sorted(kinds))}.")
+            raise ConfigError(f"{_whole(cls)} has no field {unknown[0]!r}; its fields are {', '.join(sorted(kinds))}.")
         missing = [
             f.name
             for f in dataclasses.fields(cls)
             if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         ]
         if missing:
-            raise ConfigError(f"{cls.__name__} lacks the field {missing[0]!r}; give it a value.")
-        read = {name: _read(kinds[name], value, f"{cls.__name__}.{name}") for name, value in values.items()}
+            raise ConfigError(f"{_whole(cls)} lacks the field {missing[0]!r}; give it a value.")
+        read = {name: _read(kinds[name], value, _field(cls, name)) for name, value in values.items()}
         return cls(**read)
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _whole(kind: type) -> str:
+    """What a configuration is called, as the beginning of a sentence."""
+    called = getattr(kind, "_called", None) or kind.__name__
+    return called[0].upper() + called[1:]
+
+
+def _field(kind: type, name: str) -> str:
+    """What a field is called."""
+    called = getattr(kind, "_called", None)
+    return f"{kind.__name__}.{name}" if called is None else f"{name} of {called}" if called else name
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
@@ -78,7 +100,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"{where} is {value!r}; expected {kind.__name__}.")
+        raise ConfigError(f"{where} is {value!r}; expected {_KINDS.get(kind, kind.__name__)}.")
     if kind is float and not math.isfinite(value):
         raise ConfigError(f"{where} is {value!r}; expected a finite number.")
     return value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jukebox.errors import LabelError
 from jukebox.labels.glossary import Entry, Glossary, Match, built_in, plain
+from jukebox.labels.negation import denied
 from jukebox.labels.vocabulary import UNKNOWN_ID, Vocabulary
 
 UNKNOWN = "unknown"
@@ -80,8 +81,11 @@ def describe(description: str, vocabulary: Vocabulary, own: Glossary | None = No
 
 
 def _named(description: str, vocabulary: Vocabulary) -> tuple[str | None, str]:
-    """The artist that is said to be one, and the description without the name."""
+    """The artist that is said to be one, not in "not like ...", and the description without the name."""
+    not_meant = list(denied(description))
     for naming in _NAMING.finditer(description.lower()):
+        if any(start <= naming.start() < end for start, end in not_meant):
+            continue
         words = re.split(r"(\s+)", description[naming.end() :])
         for number in range(min(len(words), 2 * _LONGEST_NAME - 1), 0, -2):
             name = "".join(words[:number]).strip(" .,;:!?\"'")

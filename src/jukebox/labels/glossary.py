@@ -15,6 +15,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from jukebox.errors import DataError
+from jukebox.labels.negation import split_denied
 
 BUILT_IN = Path(__file__).parent / "glossary.txt"
 
@@ -26,11 +27,13 @@ _NAMED, _NAMED_WORD = 4.0, 2.0
 # Words of so many letters may be misspelt; two spellings are alike from this ratio of difflib on.
 _LEAST_SPELT, _SPELT_ALIKE = 5, 0.84
 
+_DENIED = "-"  # before a word in "without words"
+
 _SILENT = frozenset(
     re.findall(
         r"\w+",
         "a an and the of to in on with for from over by at is it as or that my me i you your something some song songs "
-        "music like very little into about without no not be are was his her their they one two out up s",
+        "music like very little into about without no not never be are was his her their they one two out up s",
     )
 )
 
@@ -102,8 +105,8 @@ class Glossary:
 
     def search(self, description: str) -> list[Match]:
         """Entries that fit a description, the best first; those without a common word are left out."""
-        spoken = f" {' '.join(map(self._known, plain(description).split()))} "
-        asked = {self._known(word): word for word in reversed(_words(description))}
+        spoken = f" {' '.join(map(self._known, plain(split_denied(description)[0]).split()))} "
+        asked = {self._known(word): word.replace(_DENIED, "no ") for word in reversed(_words(description))}
         found = []
         for entry, weights in zip(self.entries, self._weights, strict=True):
             length = _SATURATION * (1 - _LENGTH + _LENGTH * sum(weights.values()) / self._usual_length)
@@ -121,7 +124,7 @@ class Glossary:
     def _known(self, word: str) -> str:
         """The stem of a word, or the one that is spelt nearly so where no entry has it."""
         stem = _stem(word)
-        if stem in self._rarity or len(stem) < _LEAST_SPELT:
+        if stem in self._rarity or len(stem) < _LEAST_SPELT or stem.startswith(_DENIED):
             return stem
         return next(iter(difflib.get_close_matches(stem, self._rarity, n=1, cutoff=_SPELT_ALIKE)), stem)
 
@@ -181,11 +184,15 @@ def _weights_of(entry: Entry) -> dict[str, float]:
 
 
 def _words(text: str) -> Sequence[str]:
-    return [word for word in re.findall(r"[\w']+", text.lower().replace("-", " ")) if word not in _SILENT]
+    """The words that say something; those that are denied with a sign, and found where an entry denies them too."""
+    said, denied = (re.findall(r"[\w']+", part.lower().replace("-", " ")) for part in split_denied(text))
+    return [word for word in said if word not in _SILENT] + [_DENIED + word for word in denied if word not in _SILENT]
 
 
 def _stem(word: str) -> str:
     """A word without what English adds to it: plural, -ing, -ed, -y, a last -e."""
+    if word.startswith(_DENIED):
+        return _DENIED + _stem(word.removeprefix(_DENIED))
     word = word.strip("'").removesuffix("'s")
     if len(word) > 4 and word.endswith(("ies", "y")):
         word = word.removesuffix("ies").removesuffix("y")

@@ -18,7 +18,7 @@ from jukebox.labels.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blend(Config):
+class Blend(Config, called="a blend"):
     """Another artist or genre that is mixed in.
 
     Args:
@@ -37,7 +37,7 @@ class Blend(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labels(Config):
+class Labels(Config, called="a song"):
     """A song as a person describes it.
 
     Args:
@@ -67,7 +67,7 @@ class Labels(Config):
     def __post_init__(self) -> None:
         total = self.total_duration_s
         if total is not None and not (math.isfinite(total) and total > 0):
-            raise LabelError(f"total_duration_s is {total}: give a length in seconds above 0, or None.")
+            raise LabelError(f"total_duration_s is {total}: give a length in seconds above 0, or leave it out.")
         if not (math.isfinite(self.offset_s) and self.offset_s >= 0):
             raise LabelError(f"offset_s is {self.offset_s}: give a position in seconds, 0 or more.")
         if total is not None and self.offset_s >= total:

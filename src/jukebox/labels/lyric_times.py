@@ -15,7 +15,7 @@ from jukebox.labels.text import LyricAlphabet
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimedText(Config):
+class TimedText(Config, called="a line of lyric_times"):
     """A line or a word, and when it is sung.
 
     Args:

@@ -94,7 +94,7 @@ def _check(tokens: LabelTokens, config: LabelConfig) -> None:
         total, (shortest, longest) = tokens.span.total_length_samples, _total_range_samples(config)
         if not shortest <= total < longest:
             raise LabelError(
-                f"The song is {total} samples ({total / config.sample_rate:.2f} seconds) long in all; this model knows "
+                f"The song is {total / config.sample_rate:.6g} seconds long in all; this model knows "
                 f"songs of {config.min_duration_s} to less than {config.max_duration_s} seconds: give another length."
             )
 

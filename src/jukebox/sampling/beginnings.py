@@ -10,7 +10,7 @@ from jukebox.audio.io import SILENCE_PEAK, mix_down, stream
 from jukebox.checkpoints.codes import check_belongs, load_codes
 from jukebox.errors import AudioError, ConfigError, DataError
 from jukebox.sampling.model import SongModel
-from jukebox.sampling.plan import NOTHING, Beginning
+from jukebox.sampling.plan import NOTHING, Beginning, given_samples
 from jukebox.sampling.request import Given, Prime, SongRequest
 from jukebox.sampling.session import is_session
 from jukebox.vqvae.streaming import encode_stream
@@ -22,16 +22,25 @@ def beginnings_of(request: SongRequest, model: SongModel) -> list[Beginning]:
     Raises:
         AudioError: the recording cannot be read, or has nothing to hear in that range.
         DataError: the codes are missing, damaged, of other codebooks, not in that range, or of no common level.
-        ConfigError: it is not clear which song of a session is meant.
+        ConfigError: it is not clear which song of a session is meant, or the beginning is longer than the song.
     """
+    grid, length_s = model.grid, request.seconds
+    most = None if length_s is None else grid.whole_tokens_samples(grid.samples(length_s))
     if request.prime is not None:
-        return [_of_recording(request.prime, model)]
+        return [_of_recording(request.prime, model, most)]
     if request.given is None:
         return [NOTHING]
     names = [name for _, _, name in request.item_names()]
     parts = [[_of_file(path, part, model) for path in _codes_files(part, names)] for part in request.parts]
     songs = max(map(len, parts))  # of each part there is one for all songs, or one for each
-    return [_in_a_row([part[index % len(part)] for part in parts], model) for index in range(songs)]
+    found = [_in_a_row([part[index % len(part)] for part in parts], model) for index in range(songs)]
+    for length in (given_samples(model, each) for each in found):
+        if most is not None and length > most:
+            raise ConfigError(
+                f"What the song begins with is {grid.seconds(length):.2f} seconds, but the song is to be {length_s:g}: "
+                "give more seconds, or begin with less."
+            )
+    return found
 
 
 def _in_a_row(parts: Sequence[Beginning], model: SongModel) -> Beginning:
@@ -39,6 +48,7 @@ def _in_a_row(parts: Sequence[Beginning], model: SongModel) -> Beginning:
     first, *others = parts
     if not others:
         return first
+    notes = tuple(note for part in parts for note in part.notes)
     whole = [{level: len(codes) * model.grid.hops[level] for level, codes in part.codes.items()} for part in parts]
     levels = [
         level
@@ -49,19 +59,26 @@ def _in_a_row(parts: Sequence[Beginning], model: SongModel) -> Beginning:
         known = ", ".join(f"{'/'.join(map(str, sorted(part)))} in part {at}" for at, part in enumerate(whole, 1))
         raise DataError(f"The parts have no level in common ({known}); join parts that have the top level.")
     codes = {level: torch.cat([part.codes[level] for part in parts]) for level in levels}
-    return Beginning(codes=codes, start_s=first.start_s)
+    return Beginning(codes=codes, start_s=first.start_s, notes=notes)
 
 
-def _of_recording(prime: Prime, model: SongModel) -> Beginning:
-    """Codes of all levels: whole tokens of the top level."""
+def _of_recording(prime: Prime, model: SongModel, most: int | None) -> Beginning:
+    """Codes of all levels: whole tokens of the top level, `most` samples or fewer."""
     grid, peak = model.grid, 0.0
     device, levels = model.vqvae.vectors(0).device, tuple(range(model.top + 1))
     blocks: list[Tensor] = []
+    samples = 0
     for piece in stream(
         prime.recording, start_s=prime.start_s, duration_s=prime.duration_s, sample_rate=grid.sample_rate
     ):
         blocks.append(mix_down(piece, 0.5))
         peak = max(peak, float(blocks[-1].abs().max()))
+        samples += blocks[-1].shape[1]
+        if most is not None and grid.whole_tokens_samples(samples) > most:  # said before the rest of it is read
+            raise ConfigError(
+                f"What the song begins with, of {prime.recording}, is longer than the {grid.seconds(most):.2f} "
+                "seconds that the song is to be: give more seconds, or begin with less."
+            )
     sound = torch.cat(blocks, 1)
     sound = sound[:, : grid.whole_tokens_samples(sound.shape[1])]
     if not sound.shape[1]:
@@ -75,7 +92,8 @@ def _of_recording(prime: Prime, model: SongModel) -> Beginning:
     for codes in encode_stream(model.vqvae, (piece.to(device) for piece in sound.split(1 << 18, 1)), levels):
         for level, piece in codes.items():
             found[level].append(piece.cpu())
-    return Beginning(codes={level: torch.cat(pieces) for level, pieces in found.items()})
+    notes = _end_note(prime.recording, prime, samples, model)
+    return Beginning(codes={level: torch.cat(pieces) for level, pieces in found.items()}, notes=notes)
 
 
 def _codes_files(part: Given, names: Sequence[str]) -> list[Path]:
@@ -117,7 +135,22 @@ def _of_file(path: Path, given: Given, model: SongModel) -> Beginning:
             f"{path} has {grid.seconds(whole):.2f} seconds of codes, but no token {asked}; choose a range inside it."
         )
     codes = {level: file.codes[level][start // grid.hops[level] : end // grid.hops[level]].long() for level in levels}
-    return Beginning(codes=codes, start_s=start / grid.sample_rate)
+    return Beginning(
+        codes=codes, start_s=start / grid.sample_rate, notes=_end_note(str(path), given, whole - start, model)
+    )
+
+
+def _end_note(name: str, part: Prime | Given, samples: int, model: SongModel) -> tuple[str, ...]:
+    """A sentence where there are fewer samples from a part's beginning on than are asked for.
+
+    A hundredth of a second and a token are lost by rounding alone: by what is shown of a length, by whole tokens.
+    """
+    asked_s, there_s = part.duration_s, model.grid.seconds(samples)
+    if asked_s is None or asked_s - there_s <= max(0.01, model.grid.seconds(model.grid.coarsest_hop)):
+        return ()
+    return (
+        f"{name} ends {there_s:.2f} seconds after {part.start_s:g} s: so much of it is taken, not {asked_s:g} seconds.",
+    )
 
 
 def _place(seconds: float, model: SongModel) -> int:

@@ -20,10 +20,17 @@ Codes = Int64[Tensor, " _"]
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """Codes that a song begins with, by level, and where in their own song they began, in seconds."""
+    """Codes that a song begins with.
+
+    Args:
+        codes: by level.
+        start_s: where in their own song they began, in seconds.
+        notes: sentences about them for the person who asked.
+    """
 
     codes: Mapping[int, Codes]
     start_s: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 NOTHING = Beginning(codes={})
@@ -107,7 +114,7 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
         raise ConfigError(f"lowest_level is {request.lowest_level}; {model.name} has the levels 0 to {top}.")
     for settings in request.levels:
         model.level(settings.level)
-    names, notes = request.item_names(), []
+    names, notes = request.item_names(), [note for beginning in beginnings for note in beginning.notes]
     if len(beginnings) not in (1, len(names)):
         raise ConfigError(f"There are {len(beginnings)} beginnings for {len(names)} songs; give one, or one for each.")
     begun = [beginnings[index % len(beginnings)] for index in range(len(names))]
@@ -150,6 +157,8 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
     levels = tuple(
         _level_plan(request, model, level, length, items) for level in range(first, request.lowest_level - 1, -1)
     )
+    if not levels:
+        notes.append("All codes are given already: only their sound is written.")
     return SongPlan(length_samples=length, items=tuple(items), levels=levels, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -170,7 +179,7 @@ def _length_samples(request: SongRequest, model: SongModel, begun: Sequence[Begi
     """Length of every item: whole tokens of the top level."""
     grid = model.grid
     if request.seconds is None:
-        lengths = {_given_samples(model, each) for each in begun}
+        lengths = {given_samples(model, each) for each in begun}
         if len(lengths) != 1:
             raise ConfigError("The given codes have several lengths; say how long the songs are to be (seconds).")
         asked = lengths.pop()
@@ -182,15 +191,14 @@ def _length_samples(request: SongRequest, model: SongModel, begun: Sequence[Begi
             f"A song of {asked} samples is shorter than one token of the top level, {grid.coarsest_hop} samples "
             f"({grid.coarsest_hop / grid.sample_rate:.4f} seconds): give more seconds."
         )
-    if length != asked:
-        notes.append(
-            f"The length is {length / grid.sample_rate:.3f} seconds: {asked / grid.sample_rate:.3f} rounded to whole "
-            "tokens of the top level."
-        )
+    rounded, exact = (f"{grid.seconds(samples):.3f}" for samples in (length, asked))
+    if rounded != exact:
+        notes.append(f"The length is {rounded} seconds: {exact} rounded to whole tokens of the top level.")
     return length
 
 
-def _given_samples(model: SongModel, beginning: Beginning) -> int:
+def given_samples(model: SongModel, beginning: Beginning) -> int:
+    """How much a beginning has, of the level that reaches farthest."""
     hops = model.grid.hops
     return max((len(codes) * hops[level] for level, codes in beginning.codes.items()), default=0)
 

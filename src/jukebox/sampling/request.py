@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from jukebox.errors import ConfigError
 from jukebox.labels.labels import Labels
 from jukebox.sampling.token import SamplingConfig
 
+MOST_ITEMS = 10_000
+"""Takes of all songs of a request: each has files of its own, and a plan in memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class LevelSettings(Config):
+class LevelSettings(Config, called="a level's settings"):
     """How one level is written; None takes what is usual for the model.
 
     Args:
@@ -40,7 +44,10 @@ class LevelSettings(Config):
         require(self.level >= 0, self, "level", "0 or more")
         fraction = self.hop_fraction
         require(fraction is None or 0 < fraction <= 1, self, "hop_fraction", "a share of a window above 0, up to 1")
-        self.sampling(SamplingConfig())
+        try:
+            self.sampling(SamplingConfig())
+        except ConfigError as error:
+            raise ConfigError(f"Level {self.level}: {error}") from error
 
     def labels(self, song: Labels) -> Labels:
         """A song as this level is told of it."""
@@ -54,7 +61,7 @@ class LevelSettings(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prime(Config):
+class Prime(Config, called="the recording"):
     """A recording that every song begins with: `duration_s` seconds (None: all) from `start_s` on."""
 
     recording: str
@@ -66,7 +73,7 @@ class Prime(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given(Config):
+class Given(Config, called="a part"):
     """Codes that exist already: they begin the song, or are all of it where only finer levels are to be written.
 
     Args:
@@ -95,7 +102,7 @@ def _require_range(part: Prime | Given) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SongRequest(Config):
+class SongRequest(Config, called="the request"):
     """Everything that decides which bytes come out.
 
     Args:
@@ -135,6 +142,8 @@ class SongRequest(Config):
         require(len(self.songs) >= 1, self, "songs", "at least one song")
         for name, least in (("takes", 1), ("first_take", 0), ("lowest_level", 0)):
             require(getattr(self, name) >= least, self, name, f"{least} or more")
+        most = MOST_ITEMS // max(1, len(self.songs))
+        require(self.takes <= most, self, "takes", f"{most} or fewer at once, for {len(self.songs)} songs")
         chains = self.parallel_windows
         require(chains is None or chains >= 1, self, "parallel_windows", "1 or more, or none")
         length = self.seconds
@@ -144,9 +153,9 @@ class SongRequest(Config):
         once = len({settings.level for settings in self.levels}) == len(self.levels)
         require(once, self, "levels", "each level at most once")
         if self.prime is not None and self.given is not None:
-            raise ConfigError("SongRequest has both a recording (prime) and codes (given) to begin with: give one.")
+            raise ConfigError("The request has both a recording (prime) and codes (given) to begin with: give one.")
         if self.joined and self.given is None:
-            raise ConfigError("SongRequest has parts that follow (joined), but none that they follow: give it (given).")
+            raise ConfigError("The request has parts that follow (joined), but none that they follow: give it (given).")
 
     @property
     def parts(self) -> tuple[Given, ...]:
@@ -186,6 +195,9 @@ class SongRequest(Config):
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"{where} is neither YAML nor JSON ({reason}); correct it.") from error
+        if not isinstance(values, dict):
+            found = "empty" if values is None else reprlib.repr(values)
+            raise ConfigError(f"{where} is {found}; expected an object with named fields, as in `seconds: 10`.")
         return cls.from_dict(values)
 
     @classmethod

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jukebox.checkpoints.codes import CODES_SUFFIX
 from jukebox.checkpoints.files import remove_unfinished, replacing
 from jukebox.checkpoints.lock import FolderLock
 from jukebox.errors import DataError
@@ -33,8 +34,8 @@ _SHARE = 20
 
 
 def is_session(folder: Path) -> bool:
-    """Whether a folder holds a session."""
-    return any((folder / name).is_file() for name in (SESSION, "session.previous.json"))
+    """Whether a folder holds a session; of a damaged one the request may be all that is left."""
+    return any((folder / name).is_file() for name in (SESSION, "session.previous.json", REQUEST))
 
 
 class Session:
@@ -86,7 +87,9 @@ class Session:
                 )
             self.check_model(fingerprint)
             self._write_request(request)
-            if any((self.folder / CODES).glob("level_*")):  # else it was begun, and nothing more
+            if all((self.folder / f"{name}{CODES_SUFFIX}").is_file() for _, _, name in request.item_names()):
+                self.notes.append(f"{self.folder} holds this song already, finished; only its files are written again.")
+            elif any((self.folder / CODES).glob("level_*")):  # else it was begun, and nothing more
                 self.notes.append(f"{self.folder} holds this song already; it goes on where that ended.")
             return
         if any(not path.name.startswith(".") for path in self.folder.iterdir()):
@@ -132,7 +135,7 @@ class Session:
     def _values(self) -> dict[str, Any] | None:
         if not self.folder.is_dir():
             raise DataError(f"{self.folder} is not a folder; name the folder of a session.")
-        if not is_session(self.folder) and not (self.folder / REQUEST).is_file():
+        if not is_session(self.folder):
             raise DataError(f"{self.folder} holds no session; name a folder that `jukebox generate` has written.")
         values = load_json(self.folder / SESSION, self._note)
         if values is not None and values.get("format") != FORMAT:
@@ -146,21 +149,28 @@ class Session:
             for index, beginning in enumerate(beginnings)
             for level, codes in beginning.codes.items()
         }
-        starts = {"starts_s": json.dumps([beginning.start_s for beginning in beginnings])}
+        told = {
+            "starts_s": json.dumps([beginning.start_s for beginning in beginnings]),
+            "notes": json.dumps([beginning.notes for beginning in beginnings]),
+        }
         for _ in range(2):
-            save_tensors(self.folder / GIVEN, tensors, starts)
+            save_tensors(self.folder / GIVEN, tensors, told)
 
     def beginnings(self) -> list[Beginning] | None:
         """What `save_beginnings` kept; None where it is not there."""
         found = load_tensors(self.folder / GIVEN, self._note)
         if found is None:
             return None
-        codes: list[dict[int, Tensor]] = [{} for _ in json.loads(found[1]["starts_s"])]
+        starts = json.loads(found[1]["starts_s"])
+        notes = json.loads(found[1].get("notes", json.dumps([[]] * len(starts))))
+        codes: list[dict[int, Tensor]] = [{} for _ in starts]
         for name, tensor in found[0].items():
             index, level = map(int, name.split("/"))
             codes[index][level] = tensor.long()
-        starts = json.loads(found[1]["starts_s"])
-        return [Beginning(codes=each, start_s=start) for each, start in zip(codes, starts, strict=True)]
+        return [
+            Beginning(codes=each, start_s=start, notes=tuple(said))
+            for each, start, said in zip(codes, starts, notes, strict=True)
+        ]
 
     def save_level(self, plan: LevelPlan, strands: Mapping[str, Strand], centres: Mapping[str, Sequence[int]]) -> None:
         """Save the codes of a level so far, raw, by the names of their strands; and where their lyrics were followed,

@@ -13,7 +13,7 @@ from jukebox.config.base import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingConfig(Config):
+class SamplingConfig(Config, called=""):
     """How a token is drawn from logits.
 
     Args:

@@ -1,5 +1,7 @@
 """Serves a studio until it is told to stop."""
 
+import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -44,8 +46,15 @@ def serve(studio: Studio, host: str, port: int, browser: bool) -> None:
     config = uvicorn.Config(
         make_app(studio, key), log_level="warning", lifespan="on", timeout_graceful_shutdown=_GRACE_S
     )
+    # What is cut off by Ctrl-C is no error of the program, which the server takes it for.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not (studio.closing and _is_of_the_end(record)))
     with listening:
         _Server(config, studio).run(sockets=[listening])
+
+
+def _is_of_the_end(record: logging.LogRecord) -> bool:
+    """Whether the server says no more than that it ends: a sentence, or a request that it has cut off."""
+    return record.exc_info is None or isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 class _Server(uvicorn.Server):

@@ -103,7 +103,7 @@ class Shelf:
     def _folders(self, place: Path) -> list[Path]:
         """The sessions in a folder, whole or damaged."""
         named = (path for path in entries(place) if not path.name.startswith(".") and _is_text(path.name))
-        return [path for path in named if path.is_dir() and (is_session(path) or (path / REQUEST).is_file())]
+        return [path for path in named if path.is_dir() and is_session(path)]
 
     def signature(self) -> tuple[tuple[str, float], ...]:
         """What is another when something in the folder is: names, and when something was last put into each."""

@@ -36,6 +36,12 @@ export class Beginnings {
     return this.#rows.length === 0;
   }
 
+  // The name of a part that ends where it begins or before; none where every one has some seconds.
+  get backwards() {
+    const row = this.#rows.find(({ start, end }) => seconds(end) !== null && seconds(end) <= (seconds(start) ?? 0));
+    return row?.chip.firstChild.title;
+  }
+
   // The fields of a request.
   request() {
     const [given = null, ...joined] = this.parts;

@@ -138,6 +138,8 @@ export class Form {
 
   request() {
     if (number("seconds") === null && !this.beginnings.parts.length) throw new Error("How many seconds? Fill in Seconds.");
+    const { backwards } = this.beginnings;
+    if (backwards) throw new Error(`“${backwards}” ends where it begins or before: correct its seconds.`);
     return {
       model: at("model").value,
       songs: [this.labels.said()],
