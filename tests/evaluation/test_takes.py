@@ -175,7 +175,7 @@ def test_half_of_the_words_that_are_due_is_a_half(
         passed = round(share * characters * codes * 128 / take.item.total_samples)
         weights = np.zeros((codes, characters), np.float32)
         weights[np.arange(codes), np.arange(codes) * passed // codes] = 1
-        monkeypatch.setattr(takes, "align", lambda *_, weights=weights: weights)
+        monkeypatch.setattr(takes, "align", lambda *_, follow, weights=weights: weights)
         assert measure(prior, jukebox.model, take).sung == pytest.approx(share, abs=0.1)
 
 
