@@ -12,6 +12,7 @@ from jukebox.audio.spectral import (
     scale_invariant_ratio,
     spectral_convergence,
     stft_distance,
+    treble_level,
 )
 
 RATE = 44100
@@ -52,6 +53,18 @@ def test_distances_of_a_gain_are_its_logarithm_at_each_resolution() -> None:
     assert ((louder > 6.9) & (louder < 7.001)).all()
     magnitudes_alone = sum(9 * magnitudes(target, w, w // 4, w).mean((1, 2)) for w in (2048, 512))
     torch.testing.assert_close(stft_distance(target, 10 * target), magnitudes_alone + 4, atol=2e-3, rtol=0)
+
+
+def test_treble_is_measured_where_it_is_loud() -> None:
+    random, time_s = torch.Generator().manual_seed(0), torch.arange(4 * RATE) / RATE
+    tone = 0.5 * torch.sin(6.2832 * 200 * time_s)
+    hiss = 0.05 * torch.randn(4 * RATE, generator=random)
+    bursts = hiss * (time_s % 1 < 0.2)
+    target = (tone + bursts + 0.001 * hiss)[None]
+    for factor, decibels in ((1.0, 0.0), (0.1, -20.0), (2.0, 6.02)):
+        estimate = (0.1 * tone + factor * bursts + 0.5 * hiss * (time_s % 1 > 0.4))[None]  # and noise between
+        assert float(treble_level(target, estimate, RATE)) == pytest.approx(decibels, abs=0.1)
+    assert treble_level(target, target, 4000).item() == 0
 
 
 def test_mel_filters_are_slaneys() -> None:

@@ -57,7 +57,7 @@ def test_reconstruct_writes_a_file_and_a_line_per_level(
     assert sorted(path.name for path in folder.iterdir()) == ["song.level_0.wav", "song.level_2.wav"]
     assert probe(folder / "song.level_0.wav").samples == round((3 * 48000 + 77) * RATE / 48000)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("level  hop  spectral convergence    SI-SDR    STFT  log-mel")
+    assert lines[0].startswith("level  hop  spectral convergence    SI-SDR    STFT  log-mel     treble  file")
     assert [line.split()[0] for line in lines[1:3]] == ["0", "2"]
 
 

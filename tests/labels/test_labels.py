@@ -81,7 +81,9 @@ def test_a_blend_names_what_is_mixed_in() -> None:
 
 def test_bad_durations_are_refused() -> None:
     for total in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(LabelError, match=r"total_duration_s is .*: give a length in seconds above 0, or leave it out"):
+        with pytest.raises(
+            LabelError, match=r"total_duration_s is .*: give a length in seconds above 0, or leave it out"
+        ):
             Labels(total_duration_s=total)
     for offset in (-1.0, math.nan):
         with pytest.raises(LabelError, match=r"offset_s is .*: give a position in seconds, 0 or more"):

@@ -59,6 +59,22 @@ def stft_distance(target: Waves, estimate: Waves) -> Float[Tensor, " batch"]:
     return total
 
 
+def treble_level(target: Waves, estimate: Waves, sample_rate: int) -> Float[Tensor, " batch"]:
+    """How loud the treble is in decibels beside that of the target, where it counts: 0 is right, less is lost.
+
+    Mean difference of the levels of 3 to 10 kHz (or the highest quarter of the band, where that is all above 3 kHz) in
+    the twentieth of frames of 2048 samples in which the target's is loudest: consonants, cymbals. What no mean over all
+    sound shows: they are short, and as weak beside the rest as they are telling.
+    """
+    nyquist = sample_rate / 2
+    hertz = torch.linspace(0, nyquist, 1025, device=target.device)
+    treble = (hertz >= min(3000.0, 0.75 * nyquist)) & (hertz <= 10_000)
+    levels = [magnitudes(waves, 2048, 512, 2048)[:, treble].square().mean(1) for waves in (target, estimate)]
+    loudest = levels[0].topk(max(1, levels[0].shape[1] // 20), 1).indices
+    first, second = (10 * level.gather(1, loudest).clamp_min(_FLOOR**2).log10() for level in levels)
+    return (second - first).mean(1)
+
+
 def log_mel_distance(target: Waves, estimate: Waves, sample_rate: int) -> Float[Tensor, " batch"]:
     """Distance of log10 mel magnitudes at seven resolutions, lower is better; as published for the DAC codec (facts 7).
 

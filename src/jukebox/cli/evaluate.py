@@ -126,7 +126,9 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
     indices = range(min(arguments.segments, len(crops)))
     parts = parts_of(arguments, model)
     values = evaluate_reconstruction(model, crops, indices, levels, parts=parts, display=progress)
-    print("level  hop  spectral convergence        dB           SI-SDR (dB)      STFT           log-mel")
+    print(
+        "level  hop  spectral convergence        dB           SI-SDR (dB)      STFT           log-mel     treble (dB)"
+    )
     results = {level: summary(found) for level, found in values.items()}
     for level, found in results.items():
         errors = found.standard_errors
@@ -137,9 +139,12 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
             f"  {found.si_sdr_db:10.2f} ±{errors['si_sdr_db']:.2f}"
             f"  {found.stft_distance:8.3f} ±{errors['stft_distance']:.3f}"
             f"  {found.log_mel_distance:8.3f} ±{errors['log_mel_distance']:.3f}"
+            f"  {found.treble_db:9.2f} ±{errors['treble_db']:.2f}"
         )
     print(f"Means over {len(indices)} segments of {length / model.config.sample_rate:.2f} s, each reconstructed by")
-    print("itself, ± standard error; dB: 20 log10 of the mean ratio.")
+    print(
+        "itself, ± standard error; dB: 20 log10 of the mean ratio; treble: consonants and cymbals beside the real ones."
+    )
     folder = write_results(
         arguments, {"levels": {str(level): dataclasses.asdict(found) for level, found in results.items()}}
     )

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     levels = chosen_levels(arguments, model.config.levels)
     folder = arguments.output or arguments.recording.parent
     file = encode(model, arguments, levels)
-    print("level  hop  spectral convergence    SI-SDR    STFT  log-mel  file")
+    print("level  hop  spectral convergence    SI-SDR    STFT  log-mel     treble  file")
     segments = 0
     for level in levels:
         path = folder / f"{arguments.recording.stem}.level_{level}.{arguments.format}"
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         convergence = f"{found.spectral_convergence:.4f} ({found.spectral_convergence_db:6.2f} dB)"
         print(
             f"{level:5d}  {model.config.hops[level]:3d}  {convergence:>20s}  {found.si_sdr_db:5.2f} dB"
-            f"  {found.stft_distance:6.3f}  {found.log_mel_distance:7.3f}  {path}",
+            f"  {found.stft_distance:6.3f}  {found.log_mel_distance:7.3f}  {found.treble_db:6.2f} dB  {path}",
             flush=True,
         )
         segments = found.segments

@@ -13,7 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jukebox.audio.spectral import log_mel_distance, scale_invariant_ratio, spectral_convergence, stft_distance
+from jukebox.audio.spectral import (
+    log_mel_distance,
+    scale_invariant_ratio,
+    spectral_convergence,
+    stft_distance,
+    treble_level,
+)
 from jukebox.data.crops import AudioCrop, AudioCrops
 from jukebox.data.display import Display, unseen
 from jukebox.evaluation.parts import NOTHING_KEPT, Parts
@@ -24,7 +30,7 @@ SEGMENT_S = 3.0
 # The longest transform of the measures, and the shortest last segment that is used.
 _SHORTEST_SAMPLES = 2048
 
-MEASURES = ("spectral_convergence", "si_sdr_db", "stft_distance", "log_mel_distance")
+MEASURES = ("spectral_convergence", "si_sdr_db", "stft_distance", "log_mel_distance", "treble_db")
 
 Waves = Float[Tensor, "batch samples"]
 
@@ -36,6 +42,7 @@ def measure(target: Waves, estimate: Waves, sample_rate: int) -> Float[Tensor, "
         scale_invariant_ratio(target, estimate),
         stft_distance(target, estimate),
         log_mel_distance(target, estimate, sample_rate),
+        treble_level(target, estimate, sample_rate),
     )
     return torch.stack(values, 1)
 
@@ -46,6 +53,7 @@ class Reconstruction:
 
     spectral_convergence: mean of the ratio, lower is better; spectral_convergence_db: 20 log10 of that mean;
     si_sdr_db: higher is better; stft_distance, log_mel_distance: as `audio.spectral` defines them, lower is better;
+    treble_db: how loud consonants and cymbals are beside those of the target, 0 is right (`treble_level`);
     standard_errors: of the means, by measure; of the decibels of spectral convergence, to first order.
     """
 
@@ -55,6 +63,7 @@ class Reconstruction:
     si_sdr_db: float
     stft_distance: float
     log_mel_distance: float
+    treble_db: float
     standard_errors: dict[str, float]
 
 
@@ -72,6 +81,7 @@ def summary(values: Float[Tensor, "segments measures"]) -> Reconstruction:
         si_sdr_db=float(means[1]),
         stft_distance=float(means[2]),
         log_mel_distance=float(means[3]),
+        treble_db=float(means[4]),
         standard_errors=standard_errors | {"spectral_convergence_db": 20 / math.log(10) * ratio_error / ratio},
     )
 
@@ -154,6 +164,8 @@ def evaluate_reconstruction(
     values = []
     with display("reconstructing", len(indices), "segments") as advance:
         for index in indices:
-            values.append(torch.from_numpy(parts.get(f"segment {index}", partial(measured, index))))
+            # Another version with other measures has left nothing under this name.
+            name = f"{len(MEASURES)} measures of segment {index}"
+            values.append(torch.from_numpy(parts.get(name, partial(measured, index))))
             advance(1)
     return dict(zip(levels, torch.stack(values, 1), strict=True))
