@@ -1,11 +1,16 @@
 """Each loss by its definition; equality with the original is in tests/parity/vqvae.py."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from jukebox.config import LossConfig
+from jukebox.errors import ConfigError
 from jukebox.vqvae import losses
 from jukebox.vqvae.losses import Bandwidth
+from jukebox.vqvae.vqvae import VQVAE
+from tests.training.small import VQVAE_CONFIG
 
 UNIT = Bandwidth()
 
@@ -31,6 +36,22 @@ def test_the_mixture_is_the_weighted_sum() -> None:
     values = {name: losses.waveform_loss(target, estimate, part, UNIT) for name, part in parts.items()}
     expected = 0.3 * values["l1"] + 0.5 * values["l2"] + 0.1 * values["linf"]
     torch.testing.assert_close(losses.waveform_loss(target, estimate, config, UNIT), expected)
+
+
+def test_emphasis_has_every_term_hear_the_sound_through_it() -> None:
+    target, estimate = pair()
+    raised = losses.emphasised(target, 0.97)
+    assert torch.equal(raised[..., :1], target[..., :1])
+    torch.testing.assert_close(raised[..., 1:], target[..., 1:] - 0.97 * target[..., :-1])
+    assert losses.emphasised(target, 0.0) is target
+    assert losses.measure_bandwidth(target, 0.97) == losses.measure_bandwidth(raised)
+    model = VQVAE(replace(VQVAE_CONFIG, loss=replace(VQVAE_CONFIG.loss, emphasis=0.97)))
+    (found, *_) = model(target, UNIT).levels
+    made, config = losses.emphasised(found.reconstruction, 0.97), model.config.loss
+    torch.testing.assert_close(found.waveform_loss, losses.waveform_loss(raised, made, config, UNIT))
+    torch.testing.assert_close(found.multispectral_loss, losses.multispectral_loss(raised, made, config, UNIT))
+    with pytest.raises(ConfigError, match=r"LossConfig\.emphasis is 1\.0"):
+        LossConfig(emphasis=1.0)
 
 
 @pytest.mark.parametrize("relative", [False, True])

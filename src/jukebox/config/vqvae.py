@@ -38,7 +38,8 @@ class LossConfig(Config):
 
     `reconstruction` names the waveform term: "l1", "l2", "linf" (mean of the `linf_k` largest squared errors of an
     item) or "mix", the weighted sum of the three. `relative` divides the single-resolution spectral term by the
-    norm of its target; the multi-resolution term is always absolute.
+    norm of its target; the multi-resolution term is always absolute. `emphasis` c has all terms hear sound through
+    x[t] - c x[t - 1], which raises the treble: 0 for not, 0.97 raises it by 30 dB beside the bass.
     """
 
     reconstruction: Literal["l1", "l2", "linf", "mix"] = "mix"
@@ -54,11 +55,13 @@ class LossConfig(Config):
     window_lengths: tuple[int, ...] = (1200, 600, 240)
     commit: float = 0.02
     codebook: float = 0.0
+    emphasis: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.linf_k >= 1, self, "linf_k", "at least one sample")
         for name in ("mix_l1", "mix_l2", "mix_linf", "spectral", "multispectral", "commit", "codebook"):
             require(getattr(self, name) >= 0.0, self, name, "a weight of 0 or more")
+        require(0.0 <= self.emphasis < 1.0, self, "emphasis", "a number in [0, 1)")
         counts = {len(self.n_ffts), len(self.hop_lengths), len(self.window_lengths)}
         if len(counts) != 1:
             raise ConfigError(

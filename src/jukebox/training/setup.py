@@ -52,7 +52,9 @@ def vqvae_trainer(recipe: VqvaeRecipe, folder: RunFolder, workers: Workers, say:
     # A run that goes on has its bandwidth in its state.
     fresh = checkpoint.latest(folder.checkpoints) is None if workers.first else None
     rate = model.config.sample_rate
-    bandwidth = bandwidth_of(sources.training, recipe.bandwidth_s, rate) if workers.told(fresh) else Bandwidth()
+    bandwidth = Bandwidth()
+    if workers.told(fresh):
+        bandwidth = bandwidth_of(sources.training, recipe.bandwidth_s, rate, model.config.loss.emphasis)
     task = VqvaeTask(model, recipe, bandwidth, workers.device)
     place(task.module, recipe.run, workers)
     return Trainer(recipe, task, sources, folder, workers, say)

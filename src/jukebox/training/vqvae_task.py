@@ -178,13 +178,13 @@ class VqvaeTask:
         return torch.stack([item.sound for item in items]).to(self.device)
 
 
-def bandwidth_of(source: Source[SoundItem], seconds: float, sample_rate: int) -> Bandwidth:
-    """The mean bandwidth of about so many seconds of the source, at most an epoch of it (facts 2.3)."""
+def bandwidth_of(source: Source[SoundItem], seconds: float, sample_rate: int, emphasis: float = 0.0) -> Bandwidth:
+    """The mean bandwidth of about so many seconds of the source as losses hear it, at most an epoch (facts 2.3)."""
     found: list[Bandwidth] = []
     left = seconds * sample_rate
     for index in range(len(source)):
         sound = source.take(index).sound
-        found.append(measure_bandwidth(sound[None]))
+        found.append(measure_bandwidth(sound[None], emphasis))
         left -= sound.shape[-1]
         if left <= 0:
             break

@@ -16,6 +16,7 @@ from jukebox.vqvae.losses import (
     Bandwidth,
     codebook_loss,
     commit_loss,
+    emphasised,
     multispectral_loss,
     spectral_loss,
     waveform_loss,
@@ -146,16 +147,17 @@ class VQVAE(nn.Module):
             decoded = (rotation_trick if rotate else straight_through)(latents, quantised)
         reconstruction = self.decode_latents(decoded, level, recompute)
         config = self.config.loss
+        target, estimate = (emphasised(each, config.emphasis) for each in (audio, reconstruction))
         spectral, multispectral = zero, zero
         if config.spectral:
-            spectral = spectral_loss(audio, reconstruction, config, bandwidth)
+            spectral = spectral_loss(target, estimate, config, bandwidth)
         if config.multispectral:
-            multispectral = multispectral_loss(audio, reconstruction, config, bandwidth)
+            multispectral = multispectral_loss(target, estimate, config, bandwidth)
         return LevelOutput(
             latents=latents,
             codes=codes,
             reconstruction=reconstruction,
-            waveform_loss=waveform_loss(audio, reconstruction, config, bandwidth),
+            waveform_loss=waveform_loss(target, estimate, config, bandwidth),
             spectral_loss=spectral,
             multispectral_loss=multispectral,
             commit_loss=commit,
