@@ -39,7 +39,7 @@ def test_the_mixture_is_the_weighted_sum() -> None:
 
 
 def test_emphasis_has_every_term_hear_the_sound_through_it() -> None:
-    target, estimate = pair()
+    target, _ = pair()
     raised = losses.emphasised(target, 0.97)
     assert torch.equal(raised[..., :1], target[..., :1])
     torch.testing.assert_close(raised[..., 1:], target[..., 1:] - 0.97 * target[..., :-1])
