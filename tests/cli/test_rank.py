@@ -63,3 +63,24 @@ def test_mistakes_are_one_sentence(sketch: Path, tmp_path: Path, capsys: pytest.
     assert "--best is 0" in refused(capsys, "rank", sketch, "--best", "0")
     empty = shutil.copytree(sketch, tmp_path / "empty", ignore=shutil.ignore_patterns("level_*"))
     assert "has no codes of the top level" in refused(capsys, "rank", empty)
+
+
+def test_from_inside_a_session_its_sketches_are_finished_beside_it(
+    sketch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(presets, "TINY_PRIORS", models.SHORT)
+    monkeypatch.chdir(sketch)
+    assert main(["rank", ".", "--best", "1"]) == 0
+    assert f"-o '{sketch.parent.resolve()}/my sketch_song_take_" in capsys.readouterr().out
+
+
+def test_takes_with_and_without_followed_lyrics_are_not_compared(
+    sketch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(presets, "TINY_PRIORS", models.SHORT)
+    other = tmp_path / "followed"
+    words = ["generate", "--request", str(sketch / "request.yaml"), "--follow-lyrics", "--no-previews"]
+    assert main([*words, "-o", str(other)]) == 0
+    capsys.readouterr()
+    assert main(["rank", str(sketch), str(other), "--json"]) == 0
+    assert [song["place"] for song in json.loads(capsys.readouterr().out)] == [1, 2, 3, 1, 2, 3]

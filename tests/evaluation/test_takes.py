@@ -1,6 +1,7 @@
 """Takes are measured as they are, whatever stands beside them; what was measured once is kept."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,10 +122,12 @@ def test_what_was_measured_is_kept_through_a_kill_and_measured_again_where_it_is
     assert rows(jukebox, prior, sketch) == whole
     assert (names, path.read_bytes()) == (["song_take_2"], kept)
     names.clear()
-    path.write_text("damaged", encoding="utf-8")
     monkeypatch.setattr(ranking, "measure", true)
-    assert rows(jukebox, prior, sketch) == whole
-    assert path.read_bytes() == kept
+    bits = f'"bits": {json.loads(kept)["song_take_2"]["bits"]}'
+    for damage in ("damaged", kept.decode().replace(bits, '"bits": "many"')):
+        path.write_text(damage, encoding="utf-8")
+        assert rows(jukebox, prior, sketch) == whole
+        assert path.read_bytes() == kept
 
 
 def test_a_song_that_is_begun_is_measured_as_far_as_it_is(
@@ -177,6 +180,12 @@ def test_half_of_the_words_that_are_due_is_a_half(
         weights[np.arange(codes), np.arange(codes) * passed // codes] = 1
         monkeypatch.setattr(takes, "align", lambda *_, follow, weights=weights: weights)
         assert measure(prior, jukebox.model, take).sung == pytest.approx(share, abs=0.1)
+
+
+def test_followed_lyrics_are_another_reading(jukebox: Jukebox, sketch: Session) -> None:
+    take, *_ = takes_of(sketch, jukebox.model)
+    followed = dataclasses.replace(take, item=dataclasses.replace(take.item, follows=True))
+    assert ranking._digest(take, "model") != ranking._digest(followed, "model")
 
 
 def measures(variety: float, sung: float | None) -> TakeMeasures:

@@ -3,6 +3,10 @@
 Finished songs, sketches (`--lowest-level 2`) and what is only begun are measured alike, by their top level. Takes of
 the same song are compared with each other, those of several sessions too. Nothing is changed but `rank.json` in each
 folder, where the measures are kept: nothing is measured twice.
+
+score: how many of the other takes this one is better than, in the two that follow. sung: how much of the words that are
+due is sung. variety: different codes in half a second. bits per code are shown and do not count. docs/sampling.md says
+what that is worth.
 """
 
 import argparse
@@ -69,10 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     prepare_machine(arguments)
     models: dict[tuple[str, str], tuple[Jukebox, Callable[[], Prior]]] = {}
-    songs: dict[tuple[str, Labels], list[_Ranked]] = {}
+    songs: dict[tuple[str, Labels, bool], list[_Ranked]] = {}
     for folder in dict.fromkeys(arguments.sessions):
-        for model, take in _takes(Session(folder), models, arguments.device):
-            songs.setdefault((model, take.labels), []).append(take)
+        session = Session(folder)
+        # Followed lyrics are read otherwise, so takes with and without are not compared.
+        follow = session.request().follow_lyrics
+        for model, take in _takes(session, models, arguments.device):
+            songs.setdefault((model, take.labels, follow), []).append(take)
     ranked = []
     for takes in songs.values():
         scores = standings([take.measures for take in takes])
@@ -135,5 +142,6 @@ def _show(song: list[tuple[float, _Ranked]]) -> None:
 
 def _command(take: _Ranked) -> str:
     """What writes the finer levels of a sketch."""
-    output = f"{take.session}_{take.name}"
+    session = take.session.resolve() if take.session.name in ("", "..") else take.session
+    output = f"{session}_{take.name}"
     return shlex.join(["jukebox", "upsample", str(take.session), "--item", take.name, "-o", output])

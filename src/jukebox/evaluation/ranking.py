@@ -79,7 +79,7 @@ def measured(
 def _digest(take: Take, fingerprint: str) -> str:
     """What decides the measures of a take: its codes, what it is told, and the model."""
     item = take.item
-    told = (fingerprint, take.codes.tolist(), take.tokens, item.total_samples, item.offset_samples)
+    told = (fingerprint, take.codes.tolist(), take.tokens, item.follows, item.total_samples, item.offset_samples)
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
@@ -88,6 +88,12 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         names = {field.name for field in dataclasses.fields(TakeMeasures)} | {"of"}
-        return {name: values for name, values in found.items() if values.keys() == names}
+        return {name: values for name, values in found.items() if values.keys() == names and _numbers(values)}
     except (OSError, ValueError, AttributeError):
         return {}
+
+
+def _numbers(values: dict[str, Any]) -> bool:
+    """Whether all measures are numbers, or not known where they may be."""
+    known = [value for name, value in values.items() if name != "of" and (name, value) != ("sung", None)]
+    return all(isinstance(value, float | int) for value in known)
