@@ -90,8 +90,8 @@ def add_following_option(parser: argparse.ArgumentParser) -> None:
         "--follow-lyrics",
         action=argparse.BooleanOptionalAction,
         help="show every window the words around what is heard to be sung, not those that would be there if all were "
-        "spread evenly over the song; for models with an alignment head (default: no, and where a song goes on, as it was "
-        "begun)",
+        "spread evenly over the song; for models with an alignment head (default: no, and where a song goes on, as "
+        "it was begun)",
     )
 
 
