@@ -43,6 +43,17 @@ TARGETS = {
 }
 
 
+@pytest.fixture(scope="module")
+def short_windows() -> Iterator[None]:
+    """`tiny-random` with windows so short that a twentieth of a second has several."""
+    from jukebox import presets
+    from tests.sampling import models
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
+        yield
+
+
 @pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The library in C for one of the processors."""

@@ -1,32 +1,27 @@
 """Takes of one song side by side; takes of others are refused."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from jukebox import presets
 from jukebox.audio.io import read, read_tags
 from jukebox.cli.main import main
 from jukebox.stereo import panned
 from tests.commands import refused
-from tests.sampling import models
 
 
 @pytest.fixture(scope="module")
-def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def wide(short_windows: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three takes of the finer levels of one sketch, and two sketches, which are different songs."""
     place = tmp_path_factory.mktemp("wide")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        tiny = ["--model", "tiny-random", "--device", "cpu", "--parallel-windows", "1"]
-        sketch = [*tiny, "--seconds", "0.05", "--lowest-level", "2", "--artist", "nobody"]
-        assert main(["generate", *sketch, "-o", str(place / "sketch")]) == 0
-        assert main(["generate", *sketch, "--takes", "2", "-o", str(place / "others")]) == 0
-        three = ["--takes", "3", "--lowest-level", "1", "-o", str(place / "wide")]
-        assert main(["upsample", str(place / "sketch"), *tiny, *three]) == 0
-        yield place
+    tiny = ["--model", "tiny-random", "--device", "cpu", "--parallel-windows", "1"]
+    sketch = [*tiny, "--seconds", "0.05", "--lowest-level", "2", "--artist", "nobody"]
+    assert main(["generate", *sketch, "-o", str(place / "sketch")]) == 0
+    assert main(["generate", *sketch, "--takes", "2", "-o", str(place / "others")]) == 0
+    three = ["--takes", "3", "--lowest-level", "1", "-o", str(place / "wide")]
+    assert main(["upsample", str(place / "sketch"), *tiny, *three]) == 0
+    return place
 
 
 def test_two_takes_are_left_and_right(wide: Path, capsys: pytest.CaptureFixture[str]) -> None:

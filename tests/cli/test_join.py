@@ -1,32 +1,27 @@
 """join: parts as a person names them, what is written of them, and one sentence for every mistake."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jukebox import presets
 from jukebox.checkpoints.codes import load_codes
 from jukebox.cli.join import parse_part
 from jukebox.cli.main import main
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.session import is_session
 from tests.commands import refused
-from tests.sampling import models
 
 
 @pytest.fixture(scope="module")
-def songs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def songs(short_windows: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the song `whole` and two takes of a sketch, in a folder that looks like a part."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        place = tmp_path_factory.mktemp("songs")
-        song = ["generate", "--model", "tiny-random", "--seconds", "0.05", "--seed", "2", "--artist", "nobody"]
-        song += ["--parallel-windows", "1", "--no-previews", "--format", "wav", "-o"]
-        assert main([*song, str(place / "whole")]) == 0
-        assert main([*song, str(place / "my song#2@0-9"), "--takes", "2", "--lowest-level", "2"]) == 0
-        yield place
+    place = tmp_path_factory.mktemp("songs")
+    song = ["generate", "--model", "tiny-random", "--seconds", "0.05", "--seed", "2", "--artist", "nobody"]
+    song += ["--parallel-windows", "1", "--no-previews", "--format", "wav", "-o"]
+    assert main([*song, str(place / "whole")]) == 0
+    assert main([*song, str(place / "my song#2@0-9"), "--takes", "2", "--lowest-level", "2"]) == 0
+    return place
 
 
 def joined(folder: Path, *words: object) -> Path:

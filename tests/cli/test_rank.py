@@ -2,30 +2,25 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jukebox import presets
 from jukebox.cli.main import main
 from jukebox.evaluation.ranking import RANK
 from tests.commands import refused
-from tests.sampling import models
 
 LYRICS = "la la lo\n" * 20
 
 
 @pytest.fixture(scope="module")
-def sketch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def sketch(short_windows: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A session with three takes of a sketch."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        folder = tmp_path_factory.mktemp("songs") / "my sketch"
-        words = ["generate", "--model", "tiny-random", "--seconds", "0.05", "--artist", "nobody"]
-        words += ["--lyrics", LYRICS]
-        assert main([*words, "--takes", "3", "--lowest-level", "2", "--no-previews", "-o", str(folder)]) == 0
-        yield folder
+    folder = tmp_path_factory.mktemp("songs") / "my sketch"
+    words = ["generate", "--model", "tiny-random", "--seconds", "0.05", "--artist", "nobody"]
+    words += ["--lyrics", LYRICS]
+    assert main([*words, "--takes", "3", "--lowest-level", "2", "--no-previews", "-o", str(folder)]) == 0
+    return folder
 
 
 def test_takes_of_a_song_are_one_table_and_the_best_have_commands(
@@ -68,16 +63,14 @@ def test_mistakes_are_one_sentence(sketch: Path, tmp_path: Path, capsys: pytest.
 def test_from_inside_a_session_its_sketches_are_finished_beside_it(
     sketch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(presets, "TINY_PRIORS", models.SHORT)
     monkeypatch.chdir(sketch)
     assert main(["rank", ".", "--best", "1"]) == 0
     assert f"-o '{sketch.parent.resolve()}/my sketch_song_take_" in capsys.readouterr().out
 
 
 def test_takes_with_and_without_followed_lyrics_are_not_compared(
-    sketch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sketch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(presets, "TINY_PRIORS", models.SHORT)
     other = tmp_path / "followed"
     words = ["generate", "--request", str(sketch / "request.yaml"), "--follow-lyrics", "--no-previews"]
     assert main([*words, "-o", str(other)]) == 0

@@ -1,11 +1,10 @@
 """generate, continue, upsample: what they write, and one sentence for every mistake."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jukebox import pipeline, presets
+from jukebox import pipeline
 from jukebox.audio.io import probe, read, read_tags
 from jukebox.checkpoints.codes import load_codes
 from jukebox.cli.main import main
@@ -16,16 +15,8 @@ from jukebox.sampling.engine import Engine
 from jukebox.sampling.request import LevelSettings, SongRequest
 from jukebox.sampling.session import Session, is_session
 from tests.commands import refused
-from tests.sampling import models
 
-
-@pytest.fixture(autouse=True)
-def short_windows() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        yield
-
-
+pytestmark = pytest.mark.usefixtures("short_windows")
 MODEL = ["--model", "tiny-random", "--seconds", "0.05", "--seed", "2"]
 
 

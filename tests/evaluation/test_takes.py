@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +30,8 @@ SONG = Labels(artist="nobody", genre="waltz", lyrics="la la lo lu " * 20)
 SECONDS = 0.06  # 20 codes of the top level, in windows of 8
 
 
-@pytest.fixture(scope="module", autouse=True)
-def short_windows() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        yield
-
-
 @pytest.fixture(scope="module")
-def jukebox() -> Jukebox:
+def jukebox(short_windows: None) -> Jukebox:
     return load("tiny-random", "cpu")
 
 

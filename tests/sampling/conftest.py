@@ -1,17 +1,11 @@
 """The model that the tests of this folder write with."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from jukebox import presets
 from jukebox.pipeline import Jukebox, load
-from tests.sampling import models
 
 
 @pytest.fixture(scope="module")
-def jukebox() -> Iterator[Jukebox]:
+def jukebox(short_windows: None) -> Jukebox:
     """`tiny-random` with short windows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        yield load("tiny-random", "cpu")
+    return load("tiny-random", "cpu")

@@ -2,27 +2,24 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from jukebox import presets
 from jukebox.audio.io import Writer
 from jukebox.checkpoints import files
 from jukebox.cli.main import main
 from jukebox.errors import CheckpointError
 from jukebox.labels.labels import Labels
-from jukebox.pipeline import Jukebox, load
+from jukebox.pipeline import Jukebox
 from jukebox.sampling.checked import previous
 from jukebox.sampling.events import Finished, Message, Progress, Saved
 from jukebox.sampling.generate import Options
 from jukebox.sampling.request import LevelSettings, SongRequest
 from jukebox.sampling.session import Session
 from jukebox.sampling.writing import Pace
-from tests.sampling import models
 
 REQUEST = SongRequest(
     model="tiny-random",
@@ -36,17 +33,7 @@ REQUEST = SongRequest(
 OFTEN = Options(pace=Pace(most_steps=12), previews=None)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def short_windows() -> Iterator[None]:
-    """`tiny-random` with windows so short that a twentieth of a second has several."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(presets, "TINY_PRIORS", models.SHORT)
-        yield
-
-
-@pytest.fixture(scope="module")
-def jukebox(short_windows: None) -> Jukebox:
-    return load("tiny-random", "cpu")
+pytestmark = pytest.mark.usefixtures("short_windows")
 
 
 def results(folder: Path) -> dict[str, bytes]:

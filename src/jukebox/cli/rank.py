@@ -75,11 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     models: dict[tuple[str, str], tuple[Jukebox, Callable[[], Prior]]] = {}
     songs: dict[tuple[str, Labels, bool], list[_Ranked]] = {}
     for folder in dict.fromkeys(arguments.sessions):
-        session = Session(folder)
-        # Followed lyrics are read otherwise, so takes with and without are not compared.
-        follow = session.request().follow_lyrics
-        for model, take in _takes(session, models, arguments.device):
-            songs.setdefault((model, take.labels, follow), []).append(take)
+        for song, take in _takes(Session(folder), models, arguments.device):
+            songs.setdefault(song, []).append(take)
     ranked = []
     for takes in songs.values():
         scores = standings([take.measures for take in takes])
@@ -100,8 +97,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _takes(
     session: "Session", models: "dict[tuple[str, str], tuple[Jukebox, Callable[[], Prior]]]", device: str | None
-) -> "Iterator[tuple[str, _Ranked]]":
-    """The takes of a session with the name of their model; a model is loaded once, its prior where it is needed."""
+) -> "Iterator[tuple[tuple[str, Labels, bool], _Ranked]]":
+    """The takes of a session and what makes takes of one song: model, labels, and whether lyrics are followed.
+
+    Followed lyrics are read otherwise. A model is loaded once, its prior where it is needed.
+    """
     from jukebox.engines import EngineSettings
     from jukebox.evaluation.ranking import measured
     from jukebox.pipeline import load
@@ -117,7 +117,9 @@ def _takes(
     session.check_model(fingerprint)
     sketch = request.lowest_level == jukebox.model.top
     for take, measures in measured(session, jukebox.model, fingerprint, prior, progress):
-        yield request.model, _Ranked(session.folder, take.item.name, request.songs[take.song], sketch, measures)
+        labels = request.songs[take.song]
+        ranked = _Ranked(session.folder, take.item.name, labels, sketch, measures)
+        yield (request.model, labels, request.follow_lyrics), ranked
 
 
 def _values(place: int, score: float, take: _Ranked) -> dict[str, Any]:

@@ -164,10 +164,10 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
 
 def _can_follow(tokens: SongTokens, model: SongModel, song: int, notes: list[str]) -> bool:
     """Whether there is a choice of what a window of the top level is shown; refuses what cannot be heard."""
-    lyrics = model.level(model.top).config.lyrics
-    if lyrics is None or lyrics.alignment_head is None:
+    config = model.level(model.top).config
+    if config.lyrics is None or config.lyrics.alignment_head is None:
         raise ConfigError(f"follow_lyrics needs an alignment head, and {model.name} has none: leave it out.")
-    model.level(model.top).config.alignment_head()
+    config.alignment_head()  # refuses one that the model cannot have
     if not tokens.lyric_tokens:
         raise LabelError(f"follow_lyrics is asked for, but song {song + 1} has no lyrics: give some, or leave it out.")
     if tokens.lyric_times is not None:
