@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -22,7 +23,7 @@ _GRACE_S = 1
 
 
 def serve(studio: Studio, host: str, port: int, browser: bool) -> None:
-    """Serve a studio at an address, and print it; returns after Ctrl-C, when the song at hand is saved.
+    """Serve a studio at an address, and print it, until Ctrl-C; then the song at hand is saved.
 
     Args:
         studio: what is served.
@@ -31,6 +32,7 @@ def serve(studio: Studio, host: str, port: int, browser: bool) -> None:
 
     Raises:
         ConfigError: the address cannot be had.
+        KeyboardInterrupt: after Ctrl-C.
     """
     key = None if host in LOCAL else secrets.token_urlsafe(16)
     listening = _listen(host, port)
@@ -48,8 +50,11 @@ def serve(studio: Studio, host: str, port: int, browser: bool) -> None:
     )
     # What is cut off by Ctrl-C is no error of the program, which the server takes it for.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not (studio.closing and _is_of_the_end(record)))
+    server = _Server(config, studio)
     with listening:
-        _Server(config, studio).run(sockets=[listening])
+        server.run(sockets=[listening])
+    if server.interrupted:  # what the event loop makes of it depends on what it was doing
+        raise KeyboardInterrupt
 
 
 def _is_of_the_end(record: logging.LogRecord) -> bool:
@@ -62,10 +67,11 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
         super().__init__(config)
-        self._studio = studio
+        self._studio, self.interrupted = studio, False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._studio.closing = True
+        self.interrupted |= sig == signal.SIGINT
         super().handle_exit(sig, frame)
 
 
