@@ -25,7 +25,7 @@ def test_it_is_the_librarys_but_for_rounding_and_goes_on_from_its_state() -> Non
     muon, librarys = Muon(mine, **SETTINGS), torch.optim.Muon(theirs, **SETTINGS)
     for step in range(4):
         if step == 2:  # a run that was begun with the library's goes on
-            muon.load_state_dict(librarys.state_dict())
+            muon.load_state_dict(copy.deepcopy(librarys.state_dict()))
         before = [parameter.detach().clone() for parameter in mine]
         for parameter, other in zip(mine, theirs, strict=True):
             other.data.copy_(parameter)

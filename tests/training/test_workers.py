@@ -17,7 +17,7 @@ from tests.training.processes import together
 from tests.training.small import TRAINERS, plant
 
 STEPS, TOLERANCE, MUON = 20, 1e-5, 1e-4
-"""Losses of 3 to 4 in float32; measured: 7e-7, and 1.2e-5 with Muon, which makes matrices orthogonal in bfloat16."""
+"""Losses of 3 to 4 in float32; measured: 7e-7, and 1.2e-5 with Muon."""
 SETTINGS = {"steps": STEPS, "log_every_steps": 1, "average_decay": 0.9, "save_every_steps": 10}
 
 
