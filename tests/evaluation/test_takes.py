@@ -14,7 +14,7 @@ from jukebox.alignment.path import monotonic_path
 from jukebox.errors import DataError
 from jukebox.evaluation import ranking, takes
 from jukebox.evaluation.likelihood import window_bits
-from jukebox.evaluation.ranking import RANK, measured, standings
+from jukebox.evaluation.ranking import RANK, measured, same_length, standings
 from jukebox.evaluation.takes import Take, TakeMeasures, measure, song_bits, takes_of
 from jukebox.labels.labels import Labels
 from jukebox.labels.timing import SongSpan
@@ -222,8 +222,14 @@ def test_followed_lyrics_are_another_reading(jukebox: Jukebox, sketch: Session) 
     assert ranking._digest(take, "model") != ranking._digest(followed, "model")
 
 
-def measures(variety: float, sung: float | None) -> TakeMeasures:
-    return TakeMeasures(seconds=1.0, bits=0.0, sung=sung, variety=variety)
+def measures(variety: float, sung: float | None, seconds: float = 1.0) -> TakeMeasures:
+    return TakeMeasures(seconds=seconds, bits=0.0, sung=sung, variety=variety)
+
+
+def test_takes_are_alike_in_length_that_are_at_most_a_tenth_shorter_than_the_longest() -> None:
+    lengths = (5.0, 10.0, 8.9, 9.1, 4.6, 9.0, 0.01)
+    assert same_length([measures(1.0, None, seconds) for seconds in lengths]) == [[1, 3, 5], [2], [0, 4], [6]]
+    assert same_length([]) == []
 
 
 def test_a_score_is_the_share_of_others_that_a_take_is_better_than() -> None:

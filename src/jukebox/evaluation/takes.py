@@ -142,7 +142,7 @@ def song_bits(prior: Prior, codes: Codes, tokens: SongTokens, span: Span) -> Flo
 class _Windows:
     """The windows of a song, one at a time: among others one might be rounded otherwise.
 
-    What is heard in a window comes out of the same reading as the bits of its codes, where both are told the same of it.
+    What is heard in a window comes out of the same reading as the bits of its codes, where both are told the same.
     """
 
     def __init__(self, prior: Prior, codes: Codes, tokens: SongTokens, span: Span) -> None:
