@@ -51,7 +51,7 @@ def same_length(takes: Sequence[TakeMeasures]) -> list[list[int]]:
     """Places of some takes of one song, in groups of about the same length; the longest group first.
 
     Takes of other lengths have come to other words, and loops begin late. Each of a group is at most a tenth shorter
-    than its longest: neither measure moves by more than a tenth for that.
+    than its longest: the last tenth moves a mean over pieces, or a share of what is due, by about as much at most.
     """
     groups = list[list[int]]()
     for place in sorted(range(len(takes)), key=lambda place: -takes[place].seconds):
