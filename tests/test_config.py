@@ -1,6 +1,7 @@
 """Configurations: JSON is the identity, and what is wrong is named."""
 
 import dataclasses
+import pickle
 
 import pytest
 
@@ -14,7 +15,7 @@ from jukebox.config import (
     TransformerConfig,
     VqvaeConfig,
 )
-from jukebox.errors import ConfigError
+from jukebox.errors import ConfigError, FieldError
 
 
 def test_json_is_the_identity() -> None:
@@ -49,6 +50,14 @@ def test_the_released_shape_is_the_default() -> None:
 def test_what_is_wrong_is_named(values: dict, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         VqvaeConfig.from_dict(values)
+
+
+def test_a_mistake_in_a_field_is_the_same_when_a_worker_sends_it() -> None:
+    with pytest.raises(FieldError) as caught:
+        VqvaeConfig.from_dict({"width": "wide"})
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert str(sent) == str(caught.value) == "VqvaeConfig.width is 'wide'; expected a whole number."
+    assert (sent.field, sent.said) == ("width", "is 'wide'; expected a whole number.")
 
 
 def test_text_that_is_not_json() -> None:

@@ -13,6 +13,23 @@ class ConfigError(JukeboxError):
     """A configuration that contradicts itself or names an unknown field."""
 
 
+class FieldError(ConfigError):
+    """A field of a configuration with a value that it cannot have.
+
+    Args:
+        field: its name.
+        called: what it is called for whoever wrote the configuration.
+        said: the rest of the sentence: what was found and what is expected.
+    """
+
+    def __init__(self, field: str, called: str, said: str) -> None:
+        super().__init__(field, called, said)
+        self.field, self.called, self.said = field, called, said
+
+    def __str__(self) -> str:
+        return f"{self.called} {self.said}"
+
+
 class CheckpointError(JukeboxError):
     """A weights file that is missing, damaged, of an unknown layout or of another model."""
 

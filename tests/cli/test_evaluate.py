@@ -283,6 +283,7 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert "Nothing is compared" in refused(capsys, "distribution", dataset)
     assert "neither a dataset nor a folder" in refused(capsys, "distribution", dataset, folder / "nothing")
     assert "--segments is 0" in refused(capsys, "reconstruction", dataset, "--model", model, "--segments", 0)
+    assert "--seed is -1; give a number, 0 or more" in refused(capsys, "codebook", tokens, "--seed", -1)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     assert "give --no-plots" in refused(capsys, "codebook", tokens, "--model", model, "-o", folder / "none")
     assert not (folder / "none").exists()

@@ -39,7 +39,7 @@ def test_takes_of_a_song_are_one_table_and_the_best_have_commands(
 
     assert main(["rank", str(sketch), str(sketch), "--best", "2"]) == 0
     heading, columns, *rows, empty, first, second = capsys.readouterr().out.splitlines()
-    assert heading == "nobody, unknown, 'la la lo'"
+    assert heading == "nobody, unknown, 'la la lo', 0.05 seconds"
     assert columns.split() == ["score", "seconds", "sung", "variety", "bits", "take"]
     assert [row.rpartition("#")[2] for row in rows] == [take["item"] for take in takes[:2]]
     assert empty == ""
@@ -77,3 +77,37 @@ def test_takes_with_and_without_followed_lyrics_are_not_compared(
     capsys.readouterr()
     assert main(["rank", str(sketch), str(other), "--json"]) == 0
     assert [song["place"] for song in json.loads(capsys.readouterr().out)] == [1, 2, 3, 1, 2, 3]
+
+
+def test_takes_of_another_length_have_a_table_of_their_own(
+    sketch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each length is ranked as it is alone."""
+    other = tmp_path / "longer"
+    words = ["generate", "--request", str(sketch / "request.yaml"), "--seconds", "0.08", "--no-previews"]
+    assert main([*words, "-o", str(other)]) == 0
+    alone = []
+    for folders in ([sketch], [other], [sketch, other]):
+        capsys.readouterr()
+        assert main(["rank", *map(str, folders), "--json"]) == 0
+        alone.append(json.loads(capsys.readouterr().out))
+    labels = ("artist", "genre", "lyrics")
+    assert [alone[0][0][name] for name in labels] == [alone[1][0][name] for name in labels]
+    assert alone[2] == alone[1] + alone[0]
+    assert main(["rank", str(sketch), str(other)]) == 0
+    headings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("nobody")]
+    assert headings == [f"nobody, unknown, 'la la lo', {length} seconds" for length in ("0.08", "0.05")]
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_measures_that_cannot_be_kept_are_shown_all_the_same(
+    sketch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    full = shutil.copytree(sketch, tmp_path / "full", ignore=shutil.ignore_patterns(RANK))
+    (full / RANK).mkdir()  # a file cannot take its place
+    capsys.readouterr()
+    assert main(["rank", str(full), *words]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("song_take_") == 3
+    assert captured.err.startswith(f"The measures could not be kept: {full / RANK} cannot be written (")
+    assert captured.err.count("\n") == 1

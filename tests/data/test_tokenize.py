@@ -24,6 +24,7 @@ from jukebox.data.tokenize import TokenizeConfig, tokenize
 from jukebox.data.workers import done_by
 from jukebox.errors import CheckpointError, DataError
 from jukebox.vqvae.streaming import encode_stream
+from tests.commands import refused
 from tests.data.collections import dataset, save_tiny
 
 SHARD_S = 5.0  # two songs or so
@@ -125,6 +126,16 @@ def test_the_command(folder: Path, tokens: Tokens, config: TokenizeConfig, capsy
     assert "level 2:" in capsys.readouterr().out
     assert main(["data", "show", str(folder / "music")]) == 2
     assert "is no dataset of sound or codes" in capsys.readouterr().err
+
+
+def test_mistakes_are_in_the_words_of_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("data", "tokenize", tmp_path, "-o", tmp_path / "x")
+    for option, value, said in (
+        ("--loudness", "5", "5.0; expected -70 to 0, or none"),
+        ("--shard-seconds", "0", "0.0; expected a number of seconds above 0"),
+        ("--shard-seconds", "nan", "nan; expected a finite number"),
+    ):
+        assert refused(capsys, *words, option, value) == f"jukebox: {option} is {said}.\n"
 
 
 def test_songs_that_come_and_go(folder: Path, tokens: Tokens, config: TokenizeConfig) -> None:

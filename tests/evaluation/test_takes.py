@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from jukebox import presets
+from jukebox.alignment.attention import align
+from jukebox.alignment.path import monotonic_path
 from jukebox.errors import DataError
 from jukebox.evaluation import ranking, takes
 from jukebox.evaluation.likelihood import window_bits
-from jukebox.evaluation.ranking import RANK, measured, standings
+from jukebox.evaluation.ranking import RANK, measured, same_length, standings
 from jukebox.evaluation.takes import Take, TakeMeasures, measure, song_bits, takes_of
 from jukebox.labels.labels import Labels
 from jukebox.labels.timing import SongSpan
@@ -23,6 +25,7 @@ from jukebox.sampling.events import Saved
 from jukebox.sampling.generate import Options
 from jukebox.sampling.request import Given, SongRequest
 from jukebox.sampling.session import Session
+from jukebox.sampling.windows import window_starts
 from jukebox.sampling.writing import Pace
 from tests.sampling import models
 
@@ -170,8 +173,47 @@ def test_half_of_the_words_that_are_due_is_a_half(
         passed = round(share * characters * codes * 128 / take.item.total_samples)
         weights = np.zeros((codes, characters), np.float32)
         weights[np.arange(codes), np.arange(codes) * passed // codes] = 1
-        monkeypatch.setattr(takes, "align", lambda *_, follow, weights=weights: weights)
+        monkeypatch.setattr(takes, "merge", lambda *_, follow, weights=weights: weights)
         assert measure(prior, jukebox.model, take).sung == pytest.approx(share, abs=0.1)
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_bits_and_what_is_sung_come_out_of_one_reading_with_the_same_numbers(
+    jukebox: Jukebox, prior: Prior, sketch: Session, monkeypatch: pytest.MonkeyPatch, follows: bool
+) -> None:
+    """Where lyrics are followed only the first window is told the same for both."""
+    take, *_ = takes_of(sketch, jukebox.model)
+    take = dataclasses.replace(take, item=dataclasses.replace(take.item, follows=follows))
+    context, grid = prior.config.codes_context, jukebox.model.grid
+
+    def span(start: int) -> SongSpan:
+        return take.item.span(grid, 2, start, context)
+
+    starts = window_starts(len(take.codes), context, context // 2)
+    assert len(starts) == 4
+    bits = song_bits(prior, take.codes, take.tokens, span)
+    weights = align(prior, take.codes, take.tokens, span, starts, follow=follows)
+    path, due = monotonic_path(weights), weights.shape[1] * grid.token_samples(2, len(take.codes))
+    calls, forward = list[int](), Prior.forward
+    monkeypatch.setattr(Prior, "forward", lambda *a, **k: (calls.append(1), forward(*a, **k))[1])
+    found = measure(prior, jukebox.model, take)
+    assert found.bits == float(bits.mean(dtype=np.float64))
+    assert found.sung == min(1.0, float(path[-1] - path[0] + 1) / (due / take.item.total_samples))
+    assert len(calls) == (len(starts) + 3 if follows else len(starts))
+
+
+def test_a_song_shorter_than_a_window_has_the_bits_of_its_own_codes(
+    jukebox: Jukebox, prior: Prior, sketch: Session
+) -> None:
+    take, *_ = takes_of(sketch, jukebox.model)
+    take, context = dataclasses.replace(take, codes=take.codes[:5]), prior.config.codes_context
+
+    def span(start: int) -> SongSpan:
+        return take.item.span(jukebox.model.grid, 2, start, context)
+
+    bits = song_bits(prior, take.codes, take.tokens, span)
+    assert len(bits) == 5 < context
+    assert measure(prior, jukebox.model, take).bits == float(bits.mean(dtype=np.float64))
 
 
 def test_followed_lyrics_are_another_reading(jukebox: Jukebox, sketch: Session) -> None:
@@ -180,8 +222,14 @@ def test_followed_lyrics_are_another_reading(jukebox: Jukebox, sketch: Session) 
     assert ranking._digest(take, "model") != ranking._digest(followed, "model")
 
 
-def measures(variety: float, sung: float | None) -> TakeMeasures:
-    return TakeMeasures(seconds=1.0, bits=0.0, sung=sung, variety=variety)
+def measures(variety: float, sung: float | None, seconds: float = 1.0) -> TakeMeasures:
+    return TakeMeasures(seconds=seconds, bits=0.0, sung=sung, variety=variety)
+
+
+def test_takes_are_alike_in_length_that_are_at_most_a_tenth_shorter_than_the_longest() -> None:
+    lengths = (5.0, 10.0, 8.9, 9.1, 4.6, 9.0, 0.01)
+    assert same_length([measures(1.0, None, seconds) for seconds in lengths]) == [[1, 3, 5], [2], [0, 4], [6]]
+    assert same_length([]) == []
 
 
 def test_a_score_is_the_share_of_others_that_a_take_is_better_than() -> None:

@@ -1,8 +1,10 @@
 """Lyrics that follow what is sung: what a window is told depends on the codes before it, and on nothing else."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from jukebox.labels.labels import Blend, Labels
 from jukebox.labels.lyric_times import TimedText
 from jukebox.pipeline import Jukebox, load
 from jukebox.sampling.checked import load_tensors
+from jukebox.sampling.estimate import estimate_level, probe
 from jukebox.sampling.events import Finished, Message, Progress
 from jukebox.sampling.generate import Options
 from jukebox.sampling.request import Given, LevelSettings, SongRequest
@@ -168,8 +171,39 @@ def test_its_lyrics_are_read_with_the_windows_as_they_were_shown(jukebox: Jukebo
     assert "The lyrics of song 1 have times, which they are sung at: they are not followed." in said
 
 
-def test_the_estimate_knows_of_it(jukebox: Jukebox) -> None:
-    assert "Time expected" in jukebox.estimate(FOLLOWED)
+@pytest.mark.parametrize("changes", [{}, {"seconds": 0.02}, {"seconds": 0.12, "given": True}])
+def test_the_plan_and_the_estimate_count_the_windows_that_are_heard(
+    jukebox: Jukebox, session: Path, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One reading of each window but the last, also of codes that the song begins with; nothing for one window."""
+    given = {"given": Given(source=str(session))} if "given" in changes else {}
+    request, calls = replace(FOLLOWED, **(changes | given), takes=2), []
+    monkeypatch.setattr("jukebox.sampling.following.hear", lambda *told: calls.append(told) or hear(*told))
+    jukebox.generate_all(request)
+    plan = jukebox.plan(request)
+    assert sum(plan.levels[0].heard) == len(calls)
+    even = jukebox.plan(replace(request, follow_lyrics=False))
+    assert even.levels[0].heard == ()
+    found, without = (estimate_level(jukebox.model, each.levels[0], None, jukebox.need) for each in (plan, even))
+    rows = (found.tokens + found.read, len(calls) * LOUD[2].transformer.context)
+    assert found.operations == pytest.approx(without.operations * sum(rows) / rows[0])
+    told = f"Following the lyrics reads {len(calls)} windows once more, "
+    assert (told in jukebox.estimate(request)) == bool(calls)
+    assert "Following" not in jukebox.estimate(replace(request, follow_lyrics=False))
+
+
+def test_an_estimate_has_the_time_of_what_is_heard_and_of_what_is_not_read_ahead(
+    jukebox: Jukebox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*told: Any) -> None:
+        time.sleep(0.2)
+
+    monkeypatch.setattr("jukebox.sampling.estimate.hear", slow)
+    plan = jukebox.plan(FOLLOWED)
+    found = estimate_level(jukebox.model, plan.levels[0], None, jukebox.need)
+    spent = probe(jukebox.model, plan, plan.levels[0], found, jukebox.engine)
+    assert spent.hearing_s == pytest.approx(0.2 * found.heard, rel=0.5)
+    assert spent.writing_s > 0
 
 
 @pytest.fixture
@@ -192,6 +226,7 @@ def refused(jukebox: Jukebox, folder: Path, request: SongRequest, kind: type[Juk
 def test_what_cannot_be_followed_is_one_sentence(jukebox: Jukebox, headless: Jukebox, tmp_path: Path) -> None:
     sentence = refused(headless, tmp_path / "a", FOLLOWED, ConfigError)
     assert sentence == "follow_lyrics needs an alignment head, and tiny-random has none: leave it out."
-    silent = replace(FOLLOWED, songs=(SONG, Labels()))
-    sentence = refused(jukebox, tmp_path / "b", silent, LabelError)
-    assert sentence == "follow_lyrics is asked for, but song 2 has no lyrics: give some, or leave it out."
+    for index, lyrics in enumerate(("", " ", "\n \t")):  # blanks are nothing to sing
+        silent = replace(FOLLOWED, songs=(SONG, replace(SONG, lyrics=lyrics)))
+        sentence = refused(jukebox, tmp_path / f"b{index}", silent, LabelError)
+        assert sentence == "follow_lyrics is asked for, but song 2 has no lyrics: give some, or leave it out."

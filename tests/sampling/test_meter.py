@@ -1,5 +1,6 @@
 """The time that is left, by a clock that moves with the operations of an engine."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from jukebox.config import PriorConfig
+from jukebox.labels.labels import Labels
 from jukebox.nn.unallocated import unallocated
 from jukebox.pipeline import Jukebox
 from jukebox.prior.conditions import Conditions
@@ -19,10 +21,12 @@ from jukebox.sampling.meter import Meter, steps_of
 from jukebox.sampling.plan import LevelPlan, SongPlan
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.strand import Strand
+from jukebox.sampling.windows import PlannedWindow
 from jukebox.sampling.writing import Pace, write_level
 
 READING = 8.0
 REQUEST = SongRequest(model="tiny-random", seconds=0.08, takes=3, parallel_windows=5)
+SUNG = Labels(lyrics="la la lo " * 20)
 
 
 class Clock:
@@ -70,7 +74,7 @@ def written(
     for level in plan.levels:
         clock = clocks[level.level]
         clock.now_s = now.now_s
-        strands = strands_of(level, found.get(level.level, {}))
+        strands = strands_of(level, found.get(level.level, {}), jukebox, clock)
         if all(strand.done for strand in strands):
             continue
         engine: Engine = Steady(jukebox.model.level(level.level).config, at_once[level.level], clock)
@@ -80,28 +84,43 @@ def written(
             yield meter.progress(new), now.now_s
 
 
-def strands_of(level: LevelPlan, found: dict[str, torch.Tensor]) -> list[Strand]:
-    return [
-        Strand(
-            chain,
-            torch.zeros(chain.known, dtype=torch.int64),
-            key=0,
-            sampling=level.sampling,
-            condition=lambda _: Conditions(),
-            written=found.get(f"{item}/{index}"),
-        )
-        for item, chains in enumerate(level.chains)
-        for index, chain in enumerate(chains)
-    ]
+def strands_of(level: LevelPlan, found: dict[str, torch.Tensor], jukebox: Jukebox, clock: Clock) -> list[Strand]:
+    """Where lyrics are followed, what is heard before a window begins takes its time."""
+    config = jukebox.model.level(level.level).config
+    numbers, strands = step_numbers(config), []
+    for item, chains in enumerate(level.chains):
+        for index, chain in enumerate(chains):
+            left = deque([0, *[1] * (len(chain.windows) - 1)])
+            left[0] = level.heard[item] - sum(left) if level.heard else 0
+
+            def told(_: PlannedWindow, left: deque[int] = left) -> Conditions:
+                if level.heard:
+                    clock.spend(left.popleft() * numbers * (READING + config.transformer.context))
+                return Conditions()
+
+            strands.append(
+                Strand(
+                    chain,
+                    torch.zeros(chain.known, dtype=torch.int64),
+                    key=0,
+                    sampling=level.sampling,
+                    condition=told,
+                    written=found.get(f"{item}/{index}"),
+                )
+            )
+    return strands
 
 
 @pytest.mark.parametrize("slots", [1, 4, 32])
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize("follow", [False, True])
 def test_the_time_left_of_all_levels_is_exact_where_the_speed_is_constant(
-    jukebox: Jukebox, slots: int, guidance: float
+    jukebox: Jukebox, slots: int, guidance: float, follow: bool
 ) -> None:
-    """From the first event on: levels of other widths and tokens, windows that are read, waiting and parallel ones."""
-    plan = jukebox.plan(REQUEST)
+    """From the first event on: levels of other widths and tokens, windows that are read, waiting and parallel ones,
+    and those that are heard where lyrics follow what is sung."""
+    plan = jukebox.plan(replace(REQUEST, songs=(SUNG,), follow_lyrics=follow))
+    assert bool(plan.levels[0].heard) == follow
     guided = (replace(level, sampling=replace(level.sampling, guidance=guidance)) for level in plan.levels)
     plan = replace(plan, levels=tuple(guided))
     events = list(written(jukebox, plan, dict.fromkeys(range(3), Clock()), slots, {}))

@@ -6,12 +6,15 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from jukebox.alignment.window import hear
+from jukebox.alignment.window import HeardWindow, hear
 from jukebox.labels.labels import SongTokens
 from jukebox.labels.timing import SongSpan
 from jukebox.prior.prior import Prior
 
 _NOT_SHOWN = -1.0
+
+Hear = Callable[[int, SongTokens], HeardWindow]
+"""Hears the window that begins at a code, told of the song by these labels."""
 
 
 def align(
@@ -44,12 +47,30 @@ def align(
         ConfigError: the prior has no alignment head.
     """
     prior.config.alignment_head()
-    merged = np.full((len(codes), len(tokens.lyric_tokens)), _NOT_SHOWN, np.float32)
+    context = prior.config.codes_context
+
+    def hear_at(start: int, told: SongTokens) -> HeardWindow:
+        return hear(prior, codes[start : start + context], told, span(start))
+
+    return merge(hear_at, len(codes), tokens, span, starts, follow=follow)
+
+
+def merge(
+    hear_at: Hear,
+    codes: int,
+    tokens: SongTokens,
+    span: Callable[[int], SongSpan],
+    starts: Sequence[int],
+    *,
+    follow: bool = False,
+) -> Float32[np.ndarray, "codes characters"]:
+    """What windows are heard to sing as one; as `align`, with `codes` codes in all and windows that `hear_at` reads."""
+    merged = np.full((codes, len(tokens.lyric_tokens)), _NOT_SHOWN, np.float32)
     if not tokens.lyric_tokens:
         return merged
     told, after = tokens, [*starts[1:], None]
     for start, next_start in zip(starts, after, strict=True):
-        heard = hear(prior, codes[start : start + prior.config.codes_context], told, span(start))
+        heard = hear_at(start, told)
         part = merged[start : start + len(heard.weights), heard.shown[0] : heard.shown[-1] + 1]
         np.copyto(part, heard.weights, where=part == _NOT_SHOWN)
         if follow and tokens.can_be_followed and next_start is not None:

@@ -10,8 +10,8 @@ from torch import Tensor
 from jukebox.alignment.path import monotonic_path
 from jukebox.labels.labels import LabelTokens, SongTokens
 from jukebox.labels.timing import SongSpan
-from jukebox.prior.conditions import conditions_of
-from jukebox.prior.prior import Prior
+from jukebox.prior.conditions import Conditions, conditions_of
+from jukebox.prior.prior import Prior, WindowOutput
 from jukebox.prior.transformer import Wanted
 
 EMPTY_CODE = 0
@@ -63,18 +63,47 @@ def hear(prior: Prior, codes: Int64[Tensor, " codes"], tokens: SongTokens, span:
     Raises:
         ConfigError: the prior has no alignment head.
     """
-    weights = window_attention(prior, codes, tokens.window(span, "float32"))
+    conditions = window_conditions(prior, tokens, span)
+    return heard(prior, read_window(prior, codes, conditions), len(codes), tokens, span)
+
+
+def window_conditions(prior: Prior, tokens: SongTokens, span: SongSpan) -> Conditions:
+    """What a prior is told of one window of a song, on its device."""
+    return _conditions(prior, tokens.window(span, "float32"))
+
+
+def heard(prior: Prior, output: WindowOutput, codes: int, tokens: SongTokens, span: SongSpan) -> HeardWindow:
+    """What `read_window` has found in a window.
+
+    Args:
+        prior: that read it.
+        output: what it said.
+        codes: how many the window had.
+        tokens, span: what it was told by, as in `hear`.
+    """
     indices = np.array(tokens.lyric_indices(span, "float32"))
-    length = span.window_length_samples * len(codes) // prior.config.codes_context
+    length = span.window_length_samples * codes // prior.config.codes_context
     return HeardWindow(
         span=replace(span, window_length_samples=length),
         characters=len(tokens.lyric_tokens),
         shown=indices[indices >= 0],
-        weights=weights[: len(codes), indices >= 0],
+        weights=_attention(prior, output)[:codes, indices >= 0],
     )
 
 
 @torch.no_grad()
+def read_window(prior: Prior, codes: Int64[Tensor, " codes"], conditions: Conditions) -> WindowOutput:
+    """What a prior says about one window, which is filled up to the context; and its alignment head's attention.
+
+    Raises:
+        ConfigError: the prior has no alignment head.
+    """
+    layer, head = prior.config.alignment_head()
+    filled = torch.full((1, prior.config.codes_context), EMPTY_CODE, dtype=torch.int64, device=_device(prior))
+    filled[0, : len(codes)] = codes
+    return prior(filled, conditions, wanted=Wanted(attention=frozenset({layer}), head=head))
+
+
 def window_attention(
     prior: Prior, codes: Int64[Tensor, " codes"], labels: LabelTokens
 ) -> Float32[np.ndarray, "context lyrics"]:
@@ -83,10 +112,17 @@ def window_attention(
     Raises:
         ConfigError: the prior has no alignment head.
     """
-    layer, head = prior.config.alignment_head()
-    device = prior.token_embedding.weight.device
-    filled = torch.full((1, prior.config.codes_context), EMPTY_CODE, dtype=torch.int64, device=device)
-    filled[0, : len(codes)] = codes
-    conditions = conditions_of([labels], prior.config).to(device)
-    output = prior(filled, conditions, wanted=Wanted(attention=frozenset({layer}), head=head))
-    return output.lyric_attention[layer][0, 0, -filled.shape[1] :].float().cpu().numpy()
+    return _attention(prior, read_window(prior, codes, _conditions(prior, labels)))
+
+
+def _attention(prior: Prior, output: WindowOutput) -> Float32[np.ndarray, "context lyrics"]:
+    layer, _ = prior.config.alignment_head()
+    return output.lyric_attention[layer][0, 0, -prior.config.codes_context :].float().cpu().numpy()
+
+
+def _conditions(prior: Prior, labels: LabelTokens) -> Conditions:
+    return conditions_of([labels], prior.config).to(_device(prior))
+
+
+def _device(prior: Prior) -> torch.device:
+    return prior.token_embedding.weight.device

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jukebox import presets
+from jukebox.cli.options import in_words_of
 from jukebox.cli.progress import progress
 from jukebox.errors import ConfigError, DataError
 
@@ -87,15 +88,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _prepare(arguments: argparse.Namespace) -> None:
     from jukebox.data.prepare import PrepareConfig, prepare
 
-    config = PrepareConfig.from_dict(
-        {
-            "sample_rate": arguments.sample_rate,
-            "minimum_s": arguments.minimum,
-            "validation": arguments.validation,
-            "required": [name.strip() for name in arguments.require.split(",") if name.strip()],
-            "labels_of": arguments.labels_of,
-        }
-    )
+    values = {
+        "sample_rate": arguments.sample_rate,
+        "minimum_s": arguments.minimum,
+        "validation": arguments.validation,
+        "required": [name.strip() for name in arguments.require.split(",") if name.strip()],
+        "labels_of": arguments.labels_of,
+    }
+    options = {"sample_rate": "--sample-rate", "minimum_s": "--minimum", "validation": "--validation"}
+    with in_words_of(**options, required="--require"):
+        config = PrepareConfig.from_dict(values)
     prepared = prepare(
         arguments.folder,
         arguments.output,
@@ -115,14 +117,14 @@ def _tokenize(arguments: argparse.Namespace) -> None:
     from jukebox.data.workers import done_by
     from jukebox.nn.device import usable_device
 
-    config = TokenizeConfig.from_dict(
-        {
-            "model": arguments.model,
-            "device": str(usable_device(arguments.device, "--device is")),
-            "loudness_lufs": arguments.loudness,
-            "shard_s": arguments.shard_seconds,
-        }
-    )
+    values = {
+        "model": arguments.model,
+        "device": str(usable_device(arguments.device, "--device is")),
+        "loudness_lufs": arguments.loudness,
+        "shard_s": arguments.shard_seconds,
+    }
+    with in_words_of(loudness_lufs="--loudness", shard_s="--shard-seconds"):
+        config = TokenizeConfig.from_dict(values)
     if arguments.ray is not None:
         run = _with(done_on_cluster, arguments.ray)
     else:

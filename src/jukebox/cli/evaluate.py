@@ -100,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("segments", "windows", "clips", "batch"):
         if getattr(arguments, name, 1) < 1:
             raise ConfigError(f"--{name} is {getattr(arguments, name)}; give a number, 1 or more.")
+    if getattr(arguments, "seed", 0) < 0:
+        raise ConfigError(f"--seed is {arguments.seed}; give a number, 0 or more.")
     if arguments.output is not None and arguments.output.exists() and not arguments.output.is_dir():
         raise ConfigError(f"--output is {str(arguments.output)!r}, which is a file; name a folder for the results.")
     if arguments.output is not None and not arguments.no_plots:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jukebox import presets
+from jukebox.cli.options import in_words_of
 from jukebox.cli.progress import Advance, progress
 from jukebox.cli.recording import prepare_machine
 from jukebox.errors import AudioError, ConfigError, DataError
@@ -106,23 +107,25 @@ def run(arguments: argparse.Namespace) -> int:
 def _config(arguments: argparse.Namespace) -> "FeatureConfig":
     from jukebox.features.settings import FeatureConfig
 
-    return FeatureConfig(
-        layers=_layers(arguments.layers),
-        level=arguments.level,
-        mean=arguments.mean,
-        rate_hz=arguments.rate,
-        store=arguments.store,
-        precision=arguments.precision,
-        normalise=not arguments.no_normalise,
-        blend=arguments.blend,
-        start_s=arguments.start,
-        duration_s=arguments.duration,
-        windows=arguments.windows,
-        hop_fraction=arguments.hop,
-        timing=arguments.timing,
-        artist=arguments.artist,
-        genre=arguments.genre,
-    )
+    options = {"layers": "--layers", "level": "--level", "rate_hz": "--rate", "blend": "--blend", "start_s": "--start"}
+    with in_words_of(**options, duration_s="--duration", windows="--windows", hop_fraction="--hop"):
+        return FeatureConfig(
+            layers=_layers(arguments.layers),
+            level=arguments.level,
+            mean=arguments.mean,
+            rate_hz=arguments.rate,
+            store=arguments.store,
+            precision=arguments.precision,
+            normalise=not arguments.no_normalise,
+            blend=arguments.blend,
+            start_s=arguments.start,
+            duration_s=arguments.duration,
+            windows=arguments.windows,
+            hop_fraction=arguments.hop,
+            timing=arguments.timing,
+            artist=arguments.artist,
+            genre=arguments.genre,
+        )
 
 
 def _layers(text: str | None) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """`jukebox rank`: the takes of a song, the best first, by what the model makes of their codes.
 
 Finished songs, sketches (`--lowest-level 2`) and what is only begun are measured alike, by their top level. Takes of
-the same song are compared with each other, those of several sessions too. Nothing is changed but `rank.json` in each
-folder, where the measures are kept: nothing is measured twice.
+the same song and about the same length are compared with each other, those of several sessions too. Nothing is changed
+but `rank.json` in each folder, where the measures are kept: nothing is measured twice.
 
 score: how many of the other takes this one is better than, in the two that follow. sung: how much of the words that are
 due is sung. variety: different codes in half a second. bits per code are shown and do not count. docs/sampling.md says
@@ -13,6 +13,7 @@ import argparse
 import itertools
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from jukebox.cli.progress import progress
 from jukebox.cli.recording import prepare_machine
-from jukebox.errors import ConfigError
+from jukebox.errors import ConfigError, JukeboxError
 
 if TYPE_CHECKING:
     from jukebox.evaluation.takes import TakeMeasures
@@ -57,7 +58,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "sessions", nargs="+", type=Path, metavar="SESSION", help="a folder that songs are written into"
     )
     parser.add_argument(
-        "--best", type=int, metavar="N", help="only the best N of each song, and the commands that finish sketches"
+        "--best", type=int, metavar="N", help="only the best N of each table, and the commands that finish sketches"
     )
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
     parser.add_argument("--device", help="as in cpu or cuda:1 (default: a GPU where there is one)")
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Rank takes."""
     if arguments.best is not None and arguments.best < 1:
         raise ConfigError(f"--best is {arguments.best}; give a number of takes, 1 or more.")
-    from jukebox.evaluation.ranking import standings
+    from jukebox.evaluation.ranking import same_length, standings
     from jukebox.sampling.session import Session
 
     prepare_machine(arguments)
@@ -79,9 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
             songs.setdefault(song, []).append(take)
     ranked = []
     for takes in songs.values():
-        scores = standings([take.measures for take in takes])
-        order = sorted(range(len(takes)), key=lambda place: -scores[place])
-        ranked.append([(scores[place], takes[place]) for place in order[: arguments.best]])
+        for places in same_length([take.measures for take in takes]):
+            alike = [takes[place] for place in places]
+            scores = standings([take.measures for take in alike])
+            order = sorted(range(len(alike)), key=lambda place: -scores[place])
+            ranked.append([(scores[place], alike[place]) for place in order[: arguments.best]])
     if arguments.json:
         found = [_values(place, *each) for song in ranked for place, each in enumerate(song, 1)]
         print(json.dumps(found, indent=1, ensure_ascii=False))
@@ -116,10 +119,15 @@ def _takes(
     fingerprint = jukebox.fingerprint(request.lowest_level)
     session.check_model(fingerprint)
     sketch = request.lowest_level == jukebox.model.top
-    for take, measures in measured(session, jukebox.model, fingerprint, prior, progress):
+    for take, measures in measured(session, jukebox.model, fingerprint, prior, progress, _unkept):
         labels = request.songs[take.song]
         ranked = _Ranked(session.folder, take.item.name, labels, sketch, measures)
         yield (request.model, labels, request.follow_lyrics), ranked
+
+
+def _unkept(error: JukeboxError) -> None:
+    """Say why the measures will be made again."""
+    print(f"The measures could not be kept: {error}", file=sys.stderr, flush=True)
 
 
 def _values(place: int, score: float, take: _Ranked) -> dict[str, Any]:
@@ -134,7 +142,9 @@ def _show(song: list[tuple[float, _Ranked]]) -> None:
     labels, rows = song[0][1].labels, [asdict(take.measures) for _, take in song]
     words = f", {labels.lyrics.splitlines()[0][:60]!r}" if labels.lyrics.strip() else ""
     columns = {name: shown for name, shown in _COLUMNS.items() if any(row[name] is not None for row in rows)}
-    print(f"{labels.artist}, {labels.genre}{words}")
+    lengths = sorted(row["seconds"] for row in rows)
+    length = " to ".join(dict.fromkeys(f"{seconds:.2f}" for seconds in (lengths[0], lengths[-1])))
+    print(f"{labels.artist}, {labels.genre}{words}, {length} seconds")
     print("  score" + "".join(f"{heading:>8}" for heading, _ in columns.values()) + "  take")
     for (score, take), row in zip(song, rows, strict=True):
         shown = [" " * 7 if row[name] is None else format(row[name], how) for name, (_, how) in columns.items()]

@@ -5,10 +5,12 @@ import json
 import math
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
 
-from jukebox.errors import ConfigError
+from jukebox.errors import ConfigError, FieldError
 
 AnyConfig = TypeVar("AnyConfig", bound="Config")
 
@@ -16,7 +18,7 @@ AnyConfig = TypeVar("AnyConfig", bound="Config")
 def require(holds: bool, owner: object, name: str, expectation: str) -> None:
     """Raise ConfigError with the value of the field `name` of `owner`, unless something holds."""
     if not holds:
-        raise ConfigError(f"{_field(type(owner), name)} is {getattr(owner, name)!r}; expected {expectation}.")
+        raise _wrong(type(owner), name, f"is {getattr(owner, name)!r}; expected {expectation}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Config:
         ]
         if missing:
             raise ConfigError(f"{_whole(cls)} lacks the field {missing[0]!r}; give it a value.")
-        read = {name: _read(kinds[name], value, _field(cls, name)) for name, value in values.items()}
+        read = {name: _read(kinds[name], value, partial(_wrong, cls, name)) for name, value in values.items()}
         return cls(**read)
 
 
@@ -79,28 +81,33 @@ def _field(kind: type, name: str) -> str:
     return f"{kind.__name__}.{name}" if called is None else f"{name} of {called}" if called else name
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
-    """`value` from JSON as an instance of the annotated `kind`."""
+def _wrong(kind: type, name: str, said: str) -> FieldError:
+    """The mistake in a field."""
+    return FieldError(name, _field(kind, name), said)
+
+
+def _read(kind: Any, value: Any, wrong: Callable[[str], ConfigError]) -> Any:
+    """`value` from JSON as an instance of the annotated `kind`; `wrong` makes the error, of what is to be said."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
             return None
         (kind,) = (k for k in arguments if k is not type(None))
-        return _read(kind, value, where)
+        return _read(kind, value, wrong)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where} is {value!r}; expected a list.")
-        return tuple(_read(arguments[0], item, where) for item in value)
+            raise wrong(f"is {value!r}; expected a list.")
+        return tuple(_read(arguments[0], item, wrong) for item in value)
     if origin is Literal:
         if value not in arguments:
-            raise ConfigError(f"{where} is {value!r}; expected one of {', '.join(map(repr, arguments))}.")
+            raise wrong(f"is {value!r}; expected one of {', '.join(map(repr, arguments))}.")
         return value
     if isinstance(kind, type) and issubclass(kind, Config):
         return kind.from_dict(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"{where} is {value!r}; expected {_KINDS.get(kind, kind.__name__)}.")
+        raise wrong(f"is {value!r}; expected {_KINDS.get(kind, kind.__name__)}.")
     if kind is float and not math.isfinite(value):
-        raise ConfigError(f"{where} is {value!r}; expected a finite number.")
+        raise wrong(f"is {value!r}; expected a finite number.")
     return value

@@ -35,7 +35,7 @@ Field = Literal["artist", "genre", "lyrics", "title"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrepareConfig(Config):
+class PrepareConfig(Config, called="the dataset"):
     """How a dataset is made.
 
     Args:

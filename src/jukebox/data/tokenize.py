@@ -47,7 +47,7 @@ _BLOCK_SAMPLES = 4 * 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizeConfig(Config):
+class TokenizeConfig(Config, called="the codes"):
     """How codes are made.
 
     Args:
@@ -65,7 +65,7 @@ class TokenizeConfig(Config):
     def __post_init__(self) -> None:
         require(self.shard_s > 0, self, "shard_s", "a number of seconds above 0")
         loudness = self.loudness_lufs
-        require(loudness is None or -70 <= loudness <= 0, self, "loudness_lufs", "null or -70 to 0")
+        require(loudness is None or -70 <= loudness <= 0, self, "loudness_lufs", "-70 to 0, or none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from jukebox.data.windows import TokenCrop
 from jukebox.evaluation.ngram import Ngram
 from jukebox.evaluation.parts import NOTHING_KEPT, Parts
 from jukebox.prior.conditions import Conditions, conditions_of, drop
-from jukebox.prior.prior import Prior
+from jukebox.prior.prior import Prior, PriorOutput
 
 ORDERS = (1, 2, 3, 4)
 
@@ -164,7 +164,12 @@ def conditions_for(crops: Sequence[TokenCrop], config: PriorConfig) -> Condition
 
 def window_bits(prior: Prior, codes: Int64[Tensor, "batch codes"], conditions: Conditions) -> Bits:
     """Bits of every code of some windows."""
-    logits = prior(codes, conditions).logits
+    return output_bits(prior, prior(codes, conditions), codes, conditions)
+
+
+def output_bits(prior: Prior, output: PriorOutput, codes: Int64[Tensor, "batch codes"], conditions: Conditions) -> Bits:
+    """Bits of every code of some windows, by what a prior has said about them."""
+    logits = output.logits
     targets = prior.layout.tokens(codes, conditions.lyrics)
     prefix = prior.layout.prefix
     nats = F.cross_entropy(logits[:, prefix:].float().transpose(1, 2), targets[:, prefix:], reduction="none")

@@ -13,6 +13,7 @@ from typing import Any
 
 from jukebox.checkpoints.files import replacing
 from jukebox.data.display import Display, unseen
+from jukebox.errors import CheckpointError, JukeboxError
 from jukebox.evaluation.takes import Take, TakeMeasures, measure, takes_of
 from jukebox.prior.prior import Prior
 from jukebox.sampling.model import SongModel
@@ -23,6 +24,8 @@ RANK = "rank.json"
 
 COUNTED = ("sung", "variety")
 """Measures that count: more is better. The others are shown."""
+
+_SHORTER = 0.1
 
 
 def standings(takes: Sequence[TakeMeasures], counted: Sequence[str] = COUNTED) -> list[float]:
@@ -44,8 +47,28 @@ def _beaten(column: Sequence[float], place: int) -> float:
     return (sum((value > other) + (value == other) / 2 for other in column) - 0.5) / (len(column) - 1)
 
 
+def same_length(takes: Sequence[TakeMeasures]) -> list[list[int]]:
+    """Places of some takes of one song, in groups of about the same length; the longest group first.
+
+    Takes of other lengths have come to other words, and loops begin late. Each of a group is at most a tenth shorter
+    than its longest: the last tenth moves a mean over pieces, or a share of what is due, by about as much at most.
+    """
+    groups = list[list[int]]()
+    for place in sorted(range(len(takes)), key=lambda place: -takes[place].seconds):
+        if groups and takes[place].seconds >= (1 - _SHORTER) * takes[groups[-1][0]].seconds:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return [sorted(group) for group in groups]
+
+
 def measured(
-    session: Session, model: SongModel, fingerprint: str, prior: Callable[[], Prior], display: Display = unseen
+    session: Session,
+    model: SongModel,
+    fingerprint: str,
+    prior: Callable[[], Prior],
+    display: Display = unseen,
+    unkept: Callable[[JukeboxError], None] | None = None,
 ) -> list[tuple[Take, TakeMeasures]]:
     """The takes of a session that are begun, measured; what was measured before, of the same codes, is read.
 
@@ -55,12 +78,14 @@ def measured(
         fingerprint: of the model: other weights measure otherwise.
         prior: loads its prior of the top level, where something is to be measured.
         display: shows how far it has come.
+        unkept: told, at most once, why the measures cannot be kept in the folder; they are given all the same.
 
     Raises:
         DataError: nothing of the top level is there.
+        CheckpointError: the measures cannot be kept, and nobody is told.
     """
     path, loaded, found = session.folder / RANK, list[Prior](), list[tuple[Take, TakeMeasures]]()
-    known = _read(path)
+    known, failed = _read(path), None
     takes = takes_of(session, model)
     with display("measuring", len(takes), "takes") as advance:
         for take in takes:
@@ -68,11 +93,18 @@ def measured(
             if known.get(name, {}).get("of") != of:
                 loaded = loaded or [prior()]
                 known[name] = {"of": of} | dataclasses.asdict(measure(loaded[0], model, take))
-                with replacing(path) as temporary:
-                    temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+                try:
+                    with replacing(path) as temporary:
+                        temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+                except CheckpointError as error:
+                    if unkept is None:
+                        raise
+                    failed = failed or error
             values = {name: value for name, value in known[name].items() if name != "of"}
             found.append((take, TakeMeasures(**values)))
             advance(1)
+    if failed is not None and unkept is not None:
+        unkept(failed)
     return found
 
 

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from jukebox.alignment.attention import align
+from jukebox.alignment.attention import merge
 from jukebox.alignment.path import monotonic_path
+from jukebox.alignment.window import HeardWindow, heard, read_window, window_conditions
 from jukebox.errors import DataError
-from jukebox.evaluation.likelihood import window_bits
+from jukebox.evaluation.likelihood import output_bits, window_bits
 from jukebox.labels.labels import SongTokens
 from jukebox.labels.timing import SongSpan
-from jukebox.prior.conditions import conditions_of
 from jukebox.prior.prior import Prior
 from jukebox.sampling.beginnings import beginnings_of
 from jukebox.sampling.level import LevelWork
@@ -118,12 +118,14 @@ def measure(prior: Prior, model: SongModel, take: Take) -> TakeMeasures:
     def span(start: int) -> SongSpan:
         return take.item.span(grid, top, start, prior.config.codes_context)
 
-    bits = song_bits(prior, codes, take.tokens, span)
+    windows = _Windows(prior, codes, take.tokens, span)
+    sung = _sung(windows, take, grid.token_samples(top, len(codes)))
+    bits = windows.bits()
     pieces = _pieces(take.codes.numpy(), round(PIECE_S * grid.tokens_per_second(top)))
     return TakeMeasures(
         seconds=grid.token_seconds(top, len(codes)),
         bits=float(bits.mean(dtype=np.float64)),
-        sung=_sung(prior, take, span, grid.token_samples(top, len(codes))),
+        sung=sung,
         variety=float(np.mean([len(np.unique(piece)) for piece in pieces])),
     )
 
@@ -134,14 +136,54 @@ def song_bits(prior: Prior, codes: Codes, tokens: SongTokens, span: Span) -> Flo
 
     Windows begin every half context, so that a code has as much before it, or all that there is.
     """
-    context, found, known = prior.config.codes_context, list[np.ndarray](), 0
-    for start in window_starts(len(codes), context, max(1, context // 2)):
-        # One window at a time: among others it might be rounded otherwise.
-        conditions = conditions_of([tokens.window(span(start), "float32")], prior.config).to(codes.device)
-        window = codes[start : start + context]
-        found.append(window_bits(prior, window[None], conditions)[0, known - start :])
-        known = start + len(window)
-    return np.concatenate(found)
+    return _Windows(prior, codes, tokens, span).bits()
+
+
+class _Windows:
+    """The windows of a song, one at a time: among others one might be rounded otherwise.
+
+    What is heard in a window comes out of the same reading as the bits of its codes, where both are told the same.
+    """
+
+    def __init__(self, prior: Prior, codes: Codes, tokens: SongTokens, span: Span) -> None:
+        self._prior, self._codes, self._tokens, self._span = prior, codes, tokens, span
+        self._context = prior.config.codes_context
+        self._starts = window_starts(len(codes), self._context, max(1, self._context // 2))
+        self._bits: dict[int, np.ndarray] = {}
+
+    @property
+    def can_be_heard(self) -> bool:
+        """Whether there are lyrics, and a head that follows them."""
+        lyrics = self._prior.config.lyrics
+        return lyrics is not None and lyrics.alignment_head is not None and bool(self._tokens.lyric_tokens)
+
+    def bits(self) -> Float32[np.ndarray, " codes"]:
+        """Of every code, as in `song_bits`."""
+        found, known = list[np.ndarray](), 0
+        for start in self._starts:
+            window = self._window(start)
+            if start not in self._bits:
+                conditions = window_conditions(self._prior, self._tokens, self._span(start))
+                self._bits[start] = window_bits(self._prior, window[None], conditions)[0]
+            found.append(self._bits[start][known - start :])
+            known = start + len(window)
+        return np.concatenate(found)
+
+    def attention(self, *, follow: bool) -> Float32[np.ndarray, "codes characters"]:
+        """As `align` says, of a prior with an alignment head."""
+        return merge(self._hear, len(self._codes), self._tokens, self._span, self._starts, follow=follow)
+
+    def _hear(self, start: int, told: SongTokens) -> HeardWindow:
+        prior, window, span = self._prior, self._window(start), self._span(start)
+        conditions = window_conditions(prior, told, span)
+        output = read_window(prior, window, conditions)
+        # A window that was filled up is longer than its codes, which may be rounded otherwise alone.
+        if told is self._tokens and len(window) == self._context:
+            self._bits[start] = output_bits(prior, output, window[None], conditions)[0]
+        return heard(prior, output, len(window), told, span)
+
+    def _window(self, start: int) -> Codes:
+        return self._codes[start : start + self._context]
 
 
 def _pieces(codes: np.ndarray, length: int) -> list[np.ndarray]:
@@ -150,10 +192,10 @@ def _pieces(codes: np.ndarray, length: int) -> list[np.ndarray]:
     return [codes[start : start + length] for start in range(0, len(codes) - length + 1, length)]
 
 
-def _sung(prior: Prior, take: Take, span: Span, length_samples: int) -> float | None:
+def _sung(windows: _Windows, take: Take, length_samples: int) -> float | None:
     """See `TakeMeasures`."""
-    lyrics, tokens, item = prior.config.lyrics, take.tokens, take.item
-    if lyrics is None or lyrics.alignment_head is None or not tokens.lyric_tokens:
+    tokens, item = take.tokens, take.item
+    if not windows.can_be_heard:
         return None
     start, end = item.offset_samples, item.offset_samples + length_samples
     due = len(tokens.lyric_tokens) * length_samples / item.total_samples
@@ -161,7 +203,5 @@ def _sung(prior: Prior, take: Take, span: Span, length_samples: int) -> float | 
         due = tokens.lyric_times.character_at(end) - tokens.lyric_times.character_at(start)
     if due < 1:
         return None
-    context = prior.config.codes_context
-    starts = window_starts(len(take.codes), context, max(1, context // 2))
-    path = monotonic_path(align(prior, take.codes, tokens, span, starts, follow=item.follows))
+    path = monotonic_path(windows.attention(follow=item.follows))
     return min(1.0, float(path[-1] - path[0] + 1) / due)

@@ -13,7 +13,7 @@ PUBLISHED_TOTAL_S = 62.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureConfig(Config):
+class FeatureConfig(Config, called="the features"):
     """Which features of a recording are wanted.
 
     Args:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from jukebox.alignment.window import hear
 from jukebox.nn.memory import free_host_bytes, size_text
+from jukebox.prior.prior import Prior
 from jukebox.sampling.engine import Engine, FollowingEngine, Window
 from jukebox.sampling.generate import EngineFactory, windows_at_once
 from jukebox.sampling.level import window_conditions
@@ -14,6 +16,7 @@ from jukebox.sampling.limits import step_numbers
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.placement import Need
 from jukebox.sampling.plan import LevelPlan, SongPlan
+from jukebox.sampling.threads import threads_for
 from jukebox.sampling.windows import PlannedWindow
 
 _WARM_STEPS, _STEPS = 2, 6
@@ -36,6 +39,7 @@ class LevelEstimate:
         tokens: codes to write, warm-ups among them.
         read: codes that windows read again: overlaps, primers.
         windows: how many.
+        heard: windows that are read once more, as lyrics follow what is sung in them.
         operations: multiplications and additions of its matrices; attention adds about one in a hundred.
         slots: windows at once.
         weight_bytes: of the prior.
@@ -47,6 +51,7 @@ class LevelEstimate:
     tokens: int
     read: int
     windows: int
+    heard: int
     operations: float
     slots: int
     weight_bytes: int
@@ -69,22 +74,31 @@ def estimate_level(model: SongModel, plan: LevelPlan, slots: int | None, needs: 
     chains = [chain for item in plan.chains for chain in item]
     taken = windows_at_once(plan, slots)
     read = sum(window.first - window.start for chain in chains for window in chain.windows)
-    rows = plan.sampling.rows
+    rows, heard = plan.sampling.rows, sum(plan.heard)
     memory = _need(plan, slots, needs)
     return LevelEstimate(
         level=plan.level,
         tokens=plan.new_tokens,
         read=read,
         windows=plan.windows,
-        operations=2.0 * step_numbers(config) * rows * (plan.new_tokens + read),
+        heard=heard,
+        operations=2.0 * step_numbers(config) * (rows * (plan.new_tokens + read) + heard * config.transformer.context),
         slots=taken,
         weight_bytes=memory.weights,
         state_bytes=memory.state,
     )
 
 
-def probe(model: SongModel, plan: SongPlan, level: LevelPlan, found: LevelEstimate, engines: EngineFactory) -> float:
-    """Seconds that a level would take, from a few steps of its engine in the middle of a window."""
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """Seconds that a level would take: writing it, and hearing what is sung where lyrics follow it."""
+
+    writing_s: float = 0.0
+    hearing_s: float = 0.0
+
+
+def probe(model: SongModel, plan: SongPlan, level: LevelPlan, found: LevelEstimate, engines: EngineFactory) -> Expected:
+    """What a level would take, from a few steps of its engine in the middle of a window."""
     engine = engines(level.level, found.slots)
     context = engine.config.codes_context
     known = max(0, min(context - _WARM_STEPS - _STEPS, context // 2))
@@ -97,10 +111,23 @@ def probe(model: SongModel, plan: SongPlan, level: LevelPlan, found: LevelEstima
     read_s, step_s = time.perf_counter() - begun_s, _step_s(engine, context - known - _WARM_STEPS)
     begin_s, read_s = (begun_s - began_s) / found.slots, max(0.0, read_s - _WARM_STEPS * step_s) / found.slots
     if isinstance(engine, FollowingEngine) and engine.follows:
-        read_s = 0.0  # beside the steps of the window before
+        # Beside the steps of the window before, but where that is heard first.
+        read_s *= min(1.0, found.heard / found.windows)
     # Beginning a window costs its conditions and what it reads, the latter about as its length.
     share = max(0.2, found.read / max(1, found.windows * max(1, known)))
-    return found.tokens / found.slots * step_s + found.windows * (begin_s + read_s) * share
+    writing_s = found.tokens / found.slots * step_s + found.windows * (begin_s + read_s) * share
+    hearing_s = found.heard * _hearing_s(model, plan, level, engine.prior) if found.heard else 0.0
+    return Expected(writing_s=writing_s, hearing_s=hearing_s)
+
+
+def _hearing_s(model: SongModel, plan: SongPlan, level: LevelPlan, prior: Prior) -> float:
+    """Seconds to hear one window of a level whose lyrics follow what is sung."""
+    item, context = next(item for item in plan.items if item.follows), prior.config.codes_context
+    span = item.span(model.grid, level.level, 0, context)
+    began_s = time.perf_counter()
+    with torch.no_grad(), threads_for(prior, context):
+        hear(prior, torch.zeros(context, dtype=torch.int64), item.tokens[level.level], span)
+    return time.perf_counter() - began_s
 
 
 def _step_s(engine: Engine, most: int) -> float:
@@ -160,20 +187,28 @@ def estimate(
     free = memory_bytes(device)
     lines = [f"{plan.length_samples / model.grid.sample_rate:.2f} seconds, {len(plan.items)} to be written"]
     lines.append("level    tokens  windows  at once  operations    weights  slots' state   time expected")
-    total_s, fits, levels = 0.0, True, []
+    total_s, fits, levels, followed = 0.0, True, [], ""
     for level in plan.levels:
         found = estimate_level(model, level, slots, needs)
         needed = found.weight_bytes + found.state_bytes
         fit = free is None or needed <= free
-        seconds = probe(model, plan, level, found, engines) if fit and found.windows else (0.0 if fit else None)
+        spent = probe(model, plan, level, found, engines) if fit and found.windows else Expected()
+        seconds = spent.writing_s + spent.hearing_s if fit else None
         total_s = max(total_s, seconds or 0.0) if together else total_s + (seconds or 0.0)
         fits = fits and fit
         levels.append(found)
+        if found.heard:
+            cost = f", {_duration(spent.hearing_s)} of the time of" if fit else " of"
+            followed = (
+                f"Following the lyrics reads {found.heard:,} windows once more{cost} level {found.level}; "
+                "none of them is read ahead while another is written."
+            )
         expected = "does not fit" if seconds is None else _duration(seconds)
         lines.append(
             f"{found.level:>5}{found.tokens:>10,}{found.windows:>9,}{found.slots:>9}{found.operations:>12.2e}"
             f"{size_text(found.weight_bytes):>11}{size_text(found.state_bytes):>14}{expected:>16}"
         )
+    lines += [followed] if followed else []
     needed = [found.weight_bytes + found.state_bytes for found in levels]
     most = sum(needed) if together else max(needed, default=0)
     there = "an unknown amount" if free is None else size_text(free)

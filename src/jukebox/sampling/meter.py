@@ -96,18 +96,28 @@ class Meter:
     def _work_left(self) -> float:
         """Operations that the present level has still to do."""
         lengths = [strand.left for strand in self._strands]
-        return self._work(self._plan, lengths, sum(strand.unread for strand in self._strands))
+        of_items = zip(self._plan.heard, self._plan.chains, strict=True) if self._plan.heard else ()
+        heard = [count for count, chains in of_items for _ in chains]
+        unheard = sum(_unheard(*each) for each in zip(self._strands, heard, strict=True)) if heard else 0
+        return self._work(self._plan, lengths, sum(strand.unread for strand in self._strands), unheard)
 
     def _unbegun(self, plan: LevelPlan) -> float:
         """Operations of a level of which nothing is done; what an earlier run did of it is not known yet."""
         chains = [chain for item in plan.chains for chain in item]
         read = sum(window.first - window.start for chain in chains for window in chain.windows)
-        return self._work(plan, [chain.new_tokens for chain in chains], read)
+        return self._work(plan, [chain.new_tokens for chain in chains], read, sum(plan.heard))
 
-    def _work(self, plan: LevelPlan, lengths: Sequence[int], read: int) -> float:
-        rows = plan.sampling.rows * (sum(lengths) + read)
-        steps = steps_of(lengths, self._slots[plan.level])
-        return step_numbers(self._model.level(plan.level).config) * (self._reading * steps + rows)
+    def _work(self, plan: LevelPlan, lengths: Sequence[int], read: int, heard: int) -> float:
+        """Operations for so many codes to write and to read again, and windows to hear what is sung in."""
+        config = self._model.level(plan.level).config
+        rows = plan.sampling.rows * (sum(lengths) + read) + heard * config.transformer.context
+        steps = steps_of(lengths, self._slots[plan.level]) + heard
+        return step_numbers(config) * (self._reading * steps + rows)
+
+
+def _unheard(strand: Strand, heard: int) -> int:
+    """How many windows of a strand are still to be heard, of so many in all: one before each but the first begins."""
+    return heard if strand.unbegun == len(strand.chain.windows) else strand.unbegun * (heard > 0)
 
 
 def steps_of(lengths: Sequence[int], slots: int) -> int:

@@ -69,12 +69,21 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class LevelPlan:
-    """How one level of all items is written; `chains` are by item."""
+    """How one level of all items is written.
+
+    Args:
+        level: which.
+        length: tokens of it.
+        sampling: how they are drawn.
+        chains: by item.
+        heard: by item, how many windows are read once more as lyrics follow what is sung; () where none are.
+    """
 
     level: int
     length: int
     sampling: SamplingConfig
     chains: tuple[tuple[Chain, ...], ...]
+    heard: tuple[int, ...] = ()
 
     @property
     def new_tokens(self) -> int:
@@ -164,11 +173,12 @@ def plan_song(request: SongRequest, model: SongModel, beginnings: Sequence[Begin
 
 def _can_follow(tokens: SongTokens, model: SongModel, song: int, notes: list[str]) -> bool:
     """Whether there is a choice of what a window of the top level is shown; refuses what cannot be heard."""
-    config = model.level(model.top).config
+    known = model.level(model.top)
+    config, words = known.config, known.words
     if config.lyrics is None or config.lyrics.alignment_head is None:
         raise ConfigError(f"follow_lyrics needs an alignment head, and {model.name} has none: leave it out.")
     config.alignment_head()  # refuses one that the model cannot have
-    if not tokens.lyric_tokens:
+    if words is None or not words.alphabet.decode(tokens.lyric_tokens).strip():
         raise LabelError(f"follow_lyrics is asked for, but song {song + 1} has no lyrics: give some, or leave it out.")
     if tokens.lyric_times is not None:
         notes.append(f"The lyrics of song {song + 1} have times, which they are sung at: they are not followed.")
@@ -254,12 +264,24 @@ def _level_plan(request: SongRequest, model: SongModel, level: int, length: int,
         chains=_parts(request, model, level),
         one_window=settings.one_window,
     )
+    chains = tuple(plan_chains(tokens, len(item.given.get(level, ())), layout) for item in items)
+    heard = tuple(
+        sum(_heard(chain, layout.context) for chain in each) if item.follows else 0
+        for item, each in zip(items, chains, strict=True)
+    )
     return LevelPlan(
         level=level,
         length=tokens,
         sampling=_sampling(settings.sampling(known.sampling), known, model.name),
-        chains=tuple(plan_chains(tokens, len(item.given.get(level, ())), layout) for item in items),
+        chains=chains,
+        heard=heard if level == model.top and any(heard) else (),
     )
+
+
+def _heard(chain: Chain, context: int) -> int:
+    """How many windows are heard where lyrics are followed: all but the last, and those of given codes before them."""
+    given = range(chain.start, chain.windows[0].start, max(1, context // 2))
+    return len(given) + len(chain.windows) - 1
 
 
 def _sampling(sampling: SamplingConfig, known: LevelModel, name: str) -> SamplingConfig:

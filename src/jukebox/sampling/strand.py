@@ -48,8 +48,9 @@ class Strand:
         if written is not None:
             self.codes[self.count : self.count + len(written)] = written
             self.count += len(written)
-        # Codes that the windows which are still to begin will read again.
-        self.unread = sum(w.first - w.start for w in chain.windows if w.end - chain.start > self.count)
+        # How many windows are still to begin, and codes that they will read again.
+        left = [window for window in chain.windows if window.end - chain.start > self.count]
+        self.unbegun, self.unread = len(left), sum(window.first - window.start for window in left)
         self._window: PlannedWindow | None = None
         self._cursor = len(self.codes) if self.done else self.next_window.first - chain.start
 
@@ -115,6 +116,7 @@ class Strand:
 
     def _enter(self, window: PlannedWindow) -> None:
         self._window, self._cursor = window, window.first - self.chain.start
+        self.unbegun -= 1
         self.unread -= window.first - window.start
 
     def _described(self, window: PlannedWindow, *, known: int, replay: Int64[Tensor, " replay"]) -> Window:
