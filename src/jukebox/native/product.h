@@ -10,7 +10,8 @@
 #include "lanes.h"
 
 /* Vectors of a panel, and the most rows that are multiplied at once, of a matrix in 4 bits apart: their sums and what is
-   multiplied are in the processor's registers, 32 or 16, and so many of them that few wait for the one before. */
+   multiplied are in the processor's registers, 32 or 16, and so many of them that few wait for the one before. Where few
+   rows have too few sums for that, they take some panels at once (`panels_of`). */
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define VECTORS 4
 #define MOST_ROWS 6
@@ -21,6 +22,7 @@
 #define MOST_ROWS_OF_NIBBLES 2
 #endif
 
+#define MOST_PANELS 2
 #define PANEL (VECTORS * LANES)
 
 /* Of matrices in 4 bits (nn/quantised.py): inputs that share a step and a lowest value, inputs whose numbers are in one
@@ -52,6 +54,16 @@ typedef struct {
     const char *weights, *after;
     int64_t inputs;
 } Span;
+
+/* How many panels so many rows take at once: two where their sums are as many as there is room for. In 4 bits what
+   numbers are made of takes the room, and with AVX-512 widening takes longer than the sums of one row wait. */
+static inline __attribute__((always_inline)) int panels_of(const int rows, const int kind) {
+#ifdef __AVX512F__
+    return 1;
+#else
+    return kind != NIBBLES && rows <= MOST_ROWS / 2 ? MOST_PANELS : 1;
+#endif
+}
 
 /* What a panel of so many inputs takes. */
 static inline int64_t panel_bytes(int64_t inputs, int kind) {
@@ -90,25 +102,39 @@ static inline __attribute__((always_inline)) void add_input(const float *x, int6
     }
 }
 
-/* The sums of a panel whose weights each have a place. While it multiplies, it asks for the panel after this, line by
-   line of every `stride`-th input from `phase` on: what comes from memory comes while the processor multiplies. */
+/* The same, vector by vector: then sums take all registers but one for each row and one for weights. */
+static inline __attribute__((always_inline)) void add_weights(const float *x, int64_t step, const lanes w, const int rows,
+                                                              const int j, lanes sums[][VECTORS]) {
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) sums[i][j] = multiply_add(all(x[i * step]), w, sums[i][j]);
+}
+
+/* The sums of some panels whose weights each have a place. While it multiplies, it asks for the panels after these, line
+   by line of every `stride`-th input from `phase` on: what comes from memory comes while the processor multiplies. */
 static inline __attribute__((always_inline)) void sum_inputs(const Span *span, const float *x, int64_t step, int phase,
-                                                             int stride, const int rows, const int kind,
-                                                             lanes sums[][VECTORS]) {
-    const int64_t bytes = panel_bytes(1, kind);
+                                                             int stride, const int rows, const int panels,
+                                                             const int kind, lanes sums[][MOST_ROWS][VECTORS]) {
+    const int64_t bytes = panel_bytes(1, kind), whole = span->inputs * bytes;
     /* Inputs that share a line. */
     const int shared = bytes < 64 ? 64 / (int)bytes : 1;
     int64_t next = (int64_t)phase * shared;
     for (int64_t k = 0; k < span->inputs; k++) {
-        const char *from = span->weights + k * bytes;
         if (k == next) {
-            ask(span->after + k * bytes, bytes);
+#pragma GCC unroll 4
+            for (int p = 0; p < panels; p++) ask(span->after + p * whole + k * bytes, bytes);
             next += (int64_t)stride * shared;
         }
-        lanes w[VECTORS];
+#pragma GCC unroll 4
+        for (int p = 0; p < panels; p++) {
+            const char *from = span->weights + p * whole + k * bytes;
+            lanes w[VECTORS];
 #pragma GCC unroll 8
-        for (int j = 0; j < VECTORS; j++) w[j] = widened(from + j * bytes / VECTORS, kind);
-        add_input(x + k, step, w, rows, sums);
+            for (int j = 0; j < VECTORS; j++) {
+                w[j] = widened(from + j * bytes / VECTORS, kind);
+                if (panels > 1) add_weights(x + k, step, w[j], rows, j, sums[p]);
+            }
+            if (panels == 1) add_input(x + k, step, w, rows, sums[p]);
+        }
     }
 }
 
@@ -150,62 +176,90 @@ static inline __attribute__((always_inline)) void sum_groups(const Span *span, c
     }
 }
 
-/* The results of some rows in one panel. */
-static inline __attribute__((always_inline)) void multiply_panel(const Matrix *m, const Rows *r, int row, int64_t panel,
-                                                                 int phase, int stride, const int rows,
-                                                                 const int kind) {
+/* The results of some rows in some panels. */
+static inline __attribute__((always_inline)) void multiply_panels(const Matrix *m, const Rows *r, int row,
+                                                                  int64_t panel, int phase, int stride, const int rows,
+                                                                  const int panels, const int kind) {
     const int64_t bytes = panel_bytes(m->inputs, kind);
     const char *weights = (const char *)m->panels + panel * bytes;
-    const int last = (panel + 1) * PANEL >= m->outputs;
-    const Span span = {weights, last ? (const char *)m->next : weights + bytes, m->inputs};
+    const int last = (panel + panels) * PANEL >= m->outputs;
+    const Span span = {weights, last ? (const char *)m->next : weights + panels * bytes, m->inputs};
     const float *x = r->x + row * r->x_step;
-    lanes sums[MOST_ROWS][VECTORS];
+    lanes sums[MOST_PANELS][MOST_ROWS][VECTORS];
+#pragma GCC unroll 4
+    for (int p = 0; p < panels; p++)
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++)
+        for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-        for (int j = 0; j < VECTORS; j++) sums[i][j] = all(0.0f);
-    if (kind == NIBBLES) sum_groups(&span, x, r->x_step, phase == 0, rows, sums);
-    else sum_inputs(&span, x, r->x_step, phase, stride, rows, kind, sums);
+            for (int j = 0; j < VECTORS; j++) sums[p][i][j] = all(0.0f);
+    if (kind == NIBBLES) sum_groups(&span, x, r->x_step, phase == 0, rows, sums[0]);
+    else sum_inputs(&span, x, r->x_step, phase, stride, rows, panels, kind, sums);
+#pragma GCC unroll 4
+    for (int p = 0; p < panels; p++)
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) {
-        float results[PANEL];
+        for (int i = 0; i < rows; i++) {
+            float results[PANEL];
 #pragma GCC unroll 8
-        for (int j = 0; j < VECTORS; j++) store(results + j * LANES, sums[i][j]);
-        put(m, r, row + i, panel * PANEL, results);
-    }
+            for (int j = 0; j < VECTORS; j++) store(results + j * LANES, sums[p][i][j]);
+            put(m, r, row + i, (panel + p) * PANEL, results);
+        }
 }
 
-#define CASE(ROWS)                                                                                                     \
-    case ROWS: multiply_panel(m, r, row, panel, phase, stride, ROWS, kind); break;
+#define CASE(ROWS, PANELS)                                                                                             \
+    case ROWS: multiply_panels(m, r, row, panel, phase, stride, ROWS, PANELS, kind); break;
 
 static inline __attribute__((always_inline)) void multiply_rows(const Matrix *m, const Rows *r, int row, int rows,
                                                                 int64_t panel, int phase, int stride, const int kind) {
     switch (rows) {
-        CASE(1)
-        CASE(2)
-        CASE(3)
-        CASE(4)
+        CASE(1, 1)
+        CASE(2, 1)
+        CASE(3, 1)
+        CASE(4, 1)
 #if MOST_ROWS > 4
-        CASE(5)
-        CASE(6)
+        CASE(5, 1)
+        CASE(6, 1)
 #endif
     }
 }
 
+/* All rows, which are few, in as many panels at once as they take (`panels_of`); gives the first panel that is left. */
+static inline __attribute__((always_inline)) int64_t multiply_few(const Matrix *m, const Rows *r, int rows,
+                                                                  int64_t panels, const int kind) {
+    const int row = 0, phase = 0, stride = 1;
+    int64_t panel = 0;
+    for (; panels_of(rows, kind) > 1 && panel + MOST_PANELS <= panels; panel += MOST_PANELS)
+        switch (rows) {
+            CASE(1, MOST_PANELS)
+            CASE(2, MOST_PANELS)
+#if MOST_ROWS > 4
+            CASE(3, MOST_PANELS)
+#endif
+        }
+    return panel;
+}
+
 #undef CASE
+
+/* Rows times a matrix of one kind. */
+static inline __attribute__((always_inline)) void multiply_kind(const Matrix *m, const Rows *r, int rows,
+                                                                const int kind) {
+    const int64_t panels = (m->outputs + PANEL - 1) / PANEL;
+    const int most = kind == NIBBLES ? MOST_ROWS_OF_NIBBLES : MOST_ROWS, parts = (rows + most - 1) / most;
+    for (int64_t panel = multiply_few(m, r, rows, panels, kind); panel < panels; panel++)
+        for (int part = 0; part < parts; part++) {
+            const int from = (int)((int64_t)rows * part / parts), to = (int)((int64_t)rows * (part + 1) / parts);
+            multiply_rows(m, r, from, to - from, panel, part, parts, kind);
+        }
+}
 
 /* Rows times a matrix, plus its bias and what is added. The result may be what is added. */
 static void multiply(const Matrix *m, const Rows *r, int rows) {
-    const int64_t panels = (m->outputs + PANEL - 1) / PANEL;
-    const int most = m->kind == NIBBLES ? MOST_ROWS_OF_NIBBLES : MOST_ROWS, parts = (rows + most - 1) / most;
-    for (int64_t panel = 0; panel < panels; panel++)
-        for (int part = 0; part < parts; part++) {
-            const int from = (int)((int64_t)rows * part / parts), to = (int)((int64_t)rows * (part + 1) / parts);
-            if (m->kind == WHOLE) multiply_rows(m, r, from, to - from, panel, part, parts, WHOLE);
-            else if (m->kind == HALF) multiply_rows(m, r, from, to - from, panel, part, parts, HALF);
-            else if (m->kind == BYTES) multiply_rows(m, r, from, to - from, panel, part, parts, BYTES);
-            else multiply_rows(m, r, from, to - from, panel, part, parts, NIBBLES);
-        }
+    switch (m->kind) {
+        case WHOLE: multiply_kind(m, r, rows, WHOLE); break;
+        case HALF: multiply_kind(m, r, rows, HALF); break;
+        case BYTES: multiply_kind(m, r, rows, BYTES); break;
+        default: multiply_kind(m, r, rows, NIBBLES);
+    }
 }
 
 #endif
