@@ -199,13 +199,13 @@ def test_what_half_precision_cannot_hold_stays_in_float32(model: Path) -> None:
 
 def test_settings_that_cannot_be(model: Path) -> None:
     refusals = {
-        "layers is .*each layer once": {"layers": (1, 1)},
+        "layers of the features is .*each layer once": {"layers": (1, 1)},
         "layers 1 to 4, and 0": {"layers": (5,)},
         "no prior of level 3": {"level": 3},
-        "rate_hz is 30.0; expected none with mean": {"mean": True, "rate_hz": 30.0},
-        "rate_hz is 0.0": {"rate_hz": 0.0},
-        "hop_fraction is 0.0": {"hop_fraction": 0.0},
-        "windows is 0": {"windows": 0},
+        "rate_hz of the features is 30.0; expected none with mean": {"mean": True, "rate_hz": 30.0},
+        "rate_hz of the features is 0.0": {"rate_hz": 0.0},
+        "hop_fraction of the features is 0.0": {"hop_fraction": 0.0},
+        "windows of the features is 0": {"windows": 0},
     }
     for sentence, settings in refusals.items():
         with pytest.raises(ConfigError, match=sentence):
