@@ -12,7 +12,7 @@ from jukebox.sampling.engine import listened
 from jukebox.sampling.model import SongModel
 from jukebox.sampling.plan import Item
 from jukebox.sampling.threads import threads_for
-from jukebox.sampling.windows import Chain, PlannedWindow
+from jukebox.sampling.windows import Chain, PlannedWindow, given_windows
 
 
 class FollowedLyrics:
@@ -31,7 +31,7 @@ class FollowedLyrics:
 
     def __init__(self, item: Item, model: SongModel, chain: Chain, heard: Int32[Tensor, " windows"] | None) -> None:
         self._item, self._model, self._context = item, model, model.level(model.top).config.codes_context
-        self._windows = (*_given_windows(chain, self._context), *chain.windows)
+        self._windows = (*given_windows(chain, self._context), *chain.windows)
         self.centres: list[int] = [] if heard is None else heard.tolist()
 
     def tokens(self, window: PlannedWindow, codes: Int32[Tensor, " length"], prior: Prior) -> SongTokens:
@@ -61,10 +61,3 @@ class FollowedLyrics:
 
     def _span(self, window: PlannedWindow) -> SongSpan:
         return self._item.span(self._model.grid, self._model.top, window.start, self._context)
-
-
-def _given_windows(chain: Chain, context: int) -> tuple[PlannedWindow, ...]:
-    """Windows that are only heard: of codes that are given, before the first window that is written."""
-    starts = range(chain.start, chain.windows[0].start, max(1, context // 2))
-    end = chain.start + chain.known
-    return tuple(PlannedWindow(start=each, first=each, end=min(each + context, end)) for each in starts)

@@ -13,7 +13,7 @@ from jukebox.prior.label_conditioner import label_tensors, shares
 from jukebox.sampling.model import LevelModel, SongModel
 from jukebox.sampling.request import SongRequest
 from jukebox.sampling.token import SamplingConfig
-from jukebox.sampling.windows import Chain, LevelWindows, plan_chains
+from jukebox.sampling.windows import Chain, LevelWindows, given_windows, plan_chains
 
 Codes = Int64[Tensor, " _"]
 
@@ -280,8 +280,7 @@ def _level_plan(request: SongRequest, model: SongModel, level: int, length: int,
 
 def _heard(chain: Chain, context: int) -> int:
     """How many windows are heard where lyrics are followed: all but the last, and those of given codes before them."""
-    given = range(chain.start, chain.windows[0].start, max(1, context // 2))
-    return len(given) + len(chain.windows) - 1
+    return len(given_windows(chain, context)) + len(chain.windows) - 1
 
 
 def _sampling(sampling: SamplingConfig, known: LevelModel, name: str) -> SamplingConfig:

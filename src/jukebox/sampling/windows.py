@@ -157,3 +157,10 @@ def plan_chains(total_length: int, known: int, layout: LevelWindows) -> tuple[Ch
         )
         chains.append(Chain(start=start, known=held, kept=0 if index == 0 else kept, end=end, windows=windows))
     return tuple(chains)
+
+
+def given_windows(chain: Chain, context: int) -> tuple[PlannedWindow, ...]:
+    """Windows of what a chain begins with that nothing is written in: half a context apart, before those that are."""
+    starts = range(chain.start, chain.windows[0].start, max(1, context // 2))
+    end = chain.start + chain.known
+    return tuple(PlannedWindow(start=each, first=each, end=min(each + context, end)) for each in starts)
