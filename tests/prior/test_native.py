@@ -113,6 +113,7 @@ def test_more_threads_and_steps_at_once_change_no_bit(request: pytest.FixtureReq
     assert torch.equal(*found)
 
 
+@pytest.mark.parametrize("codes", [10, 700])
 @pytest.mark.parametrize(
     "sampling",
     [
@@ -124,15 +125,19 @@ def test_more_threads_and_steps_at_once_change_no_bit(request: pytest.FixtureReq
     ],
 )
 @torch.no_grad()
-def test_draws_are_those_of_the_choice(sampling: token.SamplingConfig) -> None:
-    """With Gumbel noise of its own, and with noise that is given."""
+def test_draws_are_those_of_the_choice(sampling: token.SamplingConfig, codes: int) -> None:
+    """With Gumbel noise of its own, and with noise that is given; among logits of both signs, equal ones and zeros."""
     from jukebox.sampling.host import Item
     from jukebox.sampling.native import choice_of
 
-    prior = models.build(models.UNLABELLED)
+    config = replace(models.UNLABELLED, codebook_size=codes)
+    prior = models.build(config)
+    weight = prior.token_embedding.weight  # of the logits too
+    weight[codes // 2 :: 7] = weight[codes // 3]
+    weight[1::9], weight[2::9] = 0.0, -0.0
     prior.pack(native=True)
     vocabulary, step = prior.layout.vocabulary, NativeStep(prior, 1, 1)
-    step.condition(0, prior.new_state(models.conditions(models.UNLABELLED, 1), 1))
+    step.condition(0, prior.new_state(models.conditions(config, 1), 1))
     choice, seen = token.Choice.of([sampling], vocabulary, torch.device("cpu")), set()
     logits = torch.empty(1, vocabulary)
     for key in range(200):

@@ -3,8 +3,6 @@
 #ifndef CHOICE_H
 #define CHOICE_H
 
-#include <stdlib.h>
-
 #include "lanes.h"
 
 typedef struct {
@@ -16,15 +14,41 @@ typedef struct {
     int64_t place;     /* of the next code in its song */
 } Choice;
 
-static int descending(const void *a, const void *b) {
-    const float first = *(const float *)a, second = *(const float *)b;
-    return (first < second) - (first > second);
+/* Bits that are in ascending order where the floats are in descending order; and the other way round. */
+static inline uint32_t turned(uint32_t bits) { return bits >> 31 ? bits : bits ^ 0x7fffffff; }
+
+/* Values in descending order, a byte of their bits after the other. `other` is room for as many. */
+static void sort_descending(float *values, float *other, int count) {
+    uint32_t *keys = (uint32_t *)values, *spare = (uint32_t *)other;
+    int32_t places[4][256] = {0};
+    for (int i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        keys[i] = bits = turned(bits);
+        for (int byte = 0; byte < 4; byte++) places[byte][bits >> 8 * byte & 255]++;
+    }
+    for (int byte = 0; byte < 4; byte++) {
+        int32_t *place = places[byte], next = 0;
+        for (int digit = 0; digit < 256; digit++) {
+            const int32_t of_digit = place[digit];
+            place[digit] = next;
+            next += of_digit;
+        }
+        for (int i = 0; i < count; i++) spare[place[keys[i] >> 8 * byte & 255]++] = keys[i];
+        uint32_t *const sorted = spare;
+        spare = keys;
+        keys = sorted;
+    }
+    for (int i = 0; i < count; i++) {
+        const uint32_t bits = turned(keys[i]);
+        memcpy(values + i, &bits, sizeof bits);
+    }
 }
 
-/* -inf in place of the logits that are not to be drawn. `sorted` is room for as many. */
-static void filter_logits(float *logits, float *sorted, int count, const Choice *choice) {
+/* -inf in place of the logits that are not to be drawn. `sorted` and `other` are room for as many each. */
+static void filter_logits(float *logits, float *sorted, float *other, int count, const Choice *choice) {
     memcpy(sorted, logits, count * sizeof(float));
-    qsort(sorted, count, sizeof(float), descending);
+    sort_descending(sorted, other, count);
     int last = (choice->top_k < count ? choice->top_k : count) - 1;
     float least = sorted[last];
     while (last + 1 < count && sorted[last + 1] == least) last++;
@@ -65,9 +89,9 @@ static void gumbel(float *noise, int count, int64_t key, int64_t place) {
 
 /* The token of one window: the largest of filtered logits and noise, the first of equals.
 
-   logits: of its row, or of both rows of a guided one; overwritten.
+   logits: of its row, or of both rows of a guided one, `step` numbers apart; overwritten.
    noise: given, or none for Gumbel noise by key and place.
-   room: for two rows of logits, each rounded up to LANES. */
+   room: for two such rows. */
 static int64_t draw(float *logits, int64_t step, int guided, int count, const Choice *choice, const float *noise,
                     float *room) {
     if (guided) {
@@ -77,7 +101,7 @@ static int64_t draw(float *logits, int64_t step, int guided, int count, const Ch
     const int noisy = choice->temperature > 0.0f;
     if (noisy)
         for (int i = 0; i < count; i++) logits[i] /= choice->temperature;
-    if (choice->top_k < count || choice->top_p <= 1.0f) filter_logits(logits, room, count, choice);
+    if (choice->top_k < count || choice->top_p <= 1.0f) filter_logits(logits, room, room + step, count, choice);
     if (noisy) {
         if (!noise) {
             gumbel(room, (count + LANES - 1) / LANES * LANES, choice->key, choice->place);
