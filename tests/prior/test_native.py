@@ -121,6 +121,7 @@ def test_more_threads_and_steps_at_once_change_no_bit(request: pytest.FixtureReq
         token.SamplingConfig(temperature=0.7, top_k=5),
         token.SamplingConfig(temperature=1.3, top_p=0.6),
         token.SamplingConfig(temperature=0.9, top_k=9, top_p=0.8),
+        token.SamplingConfig(temperature=0.5, top_k=600, top_p=0.95),
         token.SamplingConfig(temperature=0.0),
     ],
 )
