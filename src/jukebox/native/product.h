@@ -11,7 +11,7 @@
 
 /* Vectors of a panel, and the most rows that are multiplied at once, of a matrix in 4 bits apart: their sums and what is
    multiplied are in the processor's registers, 32 or 16, and so many of them that few wait for the one before. Where few
-   rows have too few sums for that, they take some panels at once (`panels_of`). */
+   rows have too few sums for that, they take some panels at once; with AVX-512 widening takes longer than they wait. */
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define VECTORS 4
 #define MOST_ROWS 6
@@ -21,8 +21,12 @@
 #define MOST_ROWS 4
 #define MOST_ROWS_OF_NIBBLES 2
 #endif
-
+#ifdef __AVX512F__
+#define MOST_PANELS 1
+#else
 #define MOST_PANELS 2
+#endif
+
 #define PANEL (VECTORS * LANES)
 
 /* Of matrices in 4 bits (nn/quantised.py): inputs that share a step and a lowest value, inputs whose numbers are in one
@@ -55,14 +59,9 @@ typedef struct {
     int64_t inputs;
 } Span;
 
-/* How many panels so many rows take at once: two where their sums are as many as there is room for. In 4 bits what
-   numbers are made of takes the room, and with AVX-512 widening takes longer than the sums of one row wait. */
+/* How many panels so many rows take at once. In 4 bits what numbers are made of takes the room of a second one. */
 static inline __attribute__((always_inline)) int panels_of(const int rows, const int kind) {
-#ifdef __AVX512F__
-    return 1;
-#else
     return kind != NIBBLES && rows <= MOST_ROWS / 2 ? MOST_PANELS : 1;
-#endif
 }
 
 /* What a panel of so many inputs takes. */
