@@ -109,8 +109,9 @@ def test_codebook_of_sound_and_of_codes(folder: Path) -> None:
 def test_4_bits_are_chosen_for_songs_and_kept(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is packed predicts as what was measured, to the choice of songs, and writes songs."""
     model, packed, tokens = folder / "model", tmp_path / "packed", folder / "tokens"
+    few = ("--ngram-codes", 0, "--windows", 12)
     measured = run_without_plots(
-        folder, "likelihood", tokens, "--model", model, "--precision", "int4,calibrated4", "--ngram-codes", 0
+        folder, "likelihood", tokens, "--model", model, "--precision", "int4,calibrated4", *few
     )
     assert [cost["name"] for cost in measured["precisions"]] == ["int4", "calibrated4"]
     assert main(["weights", "pack", str(model), "-o", str(packed), "--precision", "int4", "--codes", str(tokens)]) == 0
@@ -121,7 +122,7 @@ def test_4_bits_are_chosen_for_songs_and_kept(folder: Path, tmp_path: Path, caps
         assert main(["weights", "info", str(place)]) == 0
         counts.append(re.findall("parameters: ([0-9,]+) in", capsys.readouterr().out))
     assert counts[0] == counts[1] != []
-    found = run_without_plots(folder, "likelihood", tokens, "--model", packed, "--ngram-codes", 0)
+    found = run_without_plots(folder, "likelihood", tokens, "--model", packed, *few)
     exact = measured["predictors"][0]["bits_per_token"]
     assert exact != found["predictors"][0]["bits_per_token"] == pytest.approx(exact, abs=0.05)
     assert "cannot be measured in others" in refused(
