@@ -6,8 +6,10 @@ import torch
 from torch.nn import Parameter
 
 from jukebox.training.muon import Muon, orthogonal
+from jukebox.training.optim import OptimizerConfig
 
-SETTINGS = {"lr": 2e-3, "weight_decay": 0.01, "momentum": 0.95, "adjust_lr_fn": "match_rms_adamw"}
+CONFIG = OptimizerConfig(name="muon", learning_rate=2e-3, weight_decay=0.01, momentum=0.95)
+LIBRARYS = {"lr": 2e-3, "weight_decay": 0.01, "momentum": 0.95, "adjust_lr_fn": "match_rms_adamw"}
 LEAST_COSINE = 0.9995
 """Between updates in float32 and in bfloat16, PyTorch's; measured: 0.99993."""
 
@@ -22,7 +24,7 @@ def test_it_is_the_librarys_but_for_rounding_and_goes_on_from_its_state() -> Non
     random = torch.Generator().manual_seed(0)
     mine = [Parameter(torch.randn(shape, generator=random)) for shape in ((32, 64), (96, 32), (48, 48))]
     theirs = copy.deepcopy(mine)
-    muon, librarys = Muon(mine, **SETTINGS), torch.optim.Muon(theirs, **SETTINGS)
+    muon, librarys = Muon(mine, CONFIG), torch.optim.Muon(theirs, **LIBRARYS)
     for step in range(4):
         if step == 2:  # a run that was begun with the library's goes on
             muon.load_state_dict(copy.deepcopy(librarys.state_dict()))
@@ -42,7 +44,7 @@ def test_it_is_the_librarys_but_for_rounding_and_goes_on_from_its_state() -> Non
 def test_what_has_no_gradient_stays() -> None:
     parameter = Parameter(torch.ones(4, 8))
     before = parameter.detach().clone()
-    muon = Muon([parameter], **SETTINGS)
+    muon = Muon([parameter], CONFIG)
     assert muon.step(lambda: 3.0) == 3.0
     assert torch.equal(parameter, before)
 
